@@ -1,0 +1,1 @@
+"""The suite's own documents: configuration, status and their topics, as frozen pydantic models."""

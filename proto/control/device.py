@@ -1,0 +1,172 @@
+"""A device's configuration: its connection, its poll groups and its tags.
+
+The same document stands in an edge node's TOML and travels as JSON.
+What only a driver can judge (whether an address exists) is judged by the driver, with the same words.
+"""
+
+from collections import Counter
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from proto.control.document import Document, SparkplugId, TagName
+
+WordOrder = Literal["big", "little", "big-swapped", "little-swapped"]
+"""How 32- and 64-bit values lie in 16-bit registers.
+
+For the bytes ABCD: ``big`` ABCD, ``little`` CDAB (words reversed), ``big-swapped`` BADC
+(bytes swapped in each word), ``little-swapped`` DCBA (both).
+"""
+
+
+class PollGroup(Document):
+    """Tags that are read together, at one interval."""
+
+    name: str = Field(min_length=1)
+    interval_s: float = Field(default=1.0, ge=0.05, le=86_400)
+
+
+class Tag(Document):
+    """What every tag has, whatever the driver."""
+
+    name: TagName
+    poll_group: str | None = None
+    """Name of the poll group; the device's first when absent."""
+
+    unit: str | None = None
+    """Engineering unit, as UCUM or plain text: ``degC``, ``bar``, ``1/min``."""
+
+    description: str | None = None
+    low: float | None = None
+    """Lower end of the engineering range; a smaller written value is refused."""
+    high: float | None = None
+    """Upper end of the engineering range; a larger written value is refused."""
+
+    writable: bool = False
+
+    scale: float = 1.0
+    """Engineering value = raw value × scale + offset."""
+    offset: float = 0.0
+
+    deadband: float = Field(default=0.0, ge=0)
+    """Smallest change worth reporting, in engineering units; 0 reports every change."""
+    deadband_percent: float = Field(default=0.0, ge=0, le=100)
+    """The same in percent of ``high - low``."""
+
+    max_silence_s: float | None = Field(default=None, gt=0)
+    """An unchanged value is reported again after this long."""
+
+    @model_validator(mode="after")
+    def _check_tag(self) -> Self:
+        if self.scale == 0:
+            raise ValueError("scale is 0, every value would be the offset; expected another number")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low is {self.low} and high is {self.high}, expected low below high")
+        if self.deadband and self.deadband_percent:
+            raise ValueError("deadband and deadband_percent are both set, expected one of them")
+        if self.deadband_percent and (self.low is None or self.high is None):
+            raise ValueError("deadband_percent needs low and high, found none")
+        return self
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the engineering value differs from the raw one."""
+        return self.scale != 1.0 or self.offset != 0.0
+
+
+class ModbusConnection(Document):
+    """One unit (slave) behind one Modbus TCP endpoint, with the limits of the device."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=502, ge=1, le=65_535)
+    unit_id: int = Field(default=1, ge=0, le=255)
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+    word_order: WordOrder = "big"
+    """Default of the device's tags."""
+    max_registers: int = Field(default=125, ge=1, le=125)
+    """Most registers in one read request (Modbus V1.1b3 6.3)."""
+    max_bits: int = Field(default=2000, ge=1, le=2000)
+    """Most coils or discrete inputs in one read request (Modbus V1.1b3 6.1)."""
+    max_gap: int = Field(default=8, ge=0, le=125)
+    """Unused registers that are read along rather than start another request."""
+    pause_s: float = Field(default=0.0, ge=0, le=10)
+    """Silence kept between requests, for devices that need it."""
+
+
+ModbusDatatype = Literal[
+    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string"
+]
+
+
+class ModbusTag(Tag):
+    """A tag on a Modbus device."""
+
+    address: str
+    """Where it is: ``holding:100``, ``input:7``, ``coil:0``, ``discrete:3``, ``holding:100.5`` for
+    bit 5 of a register (0-based, as on the wire), or the field's ``40101``, ``400101`` (1-based)."""
+
+    datatype: ModbusDatatype
+    length: int | None = Field(default=None, ge=1, le=250)
+    """Characters of a string; two to a register."""
+    word_order: WordOrder | None = None
+
+    @model_validator(mode="after")
+    def _check_modbus_tag(self) -> Self:
+        if (self.datatype == "string") != (self.length is not None):
+            raise ValueError(
+                f"length is {self.length} for datatype {self.datatype!r}, expected it exactly for strings"
+            )
+        if self.datatype in {"string", "bool"} and self.is_scaled:
+            raise ValueError(f"scale and offset do not apply to datatype {self.datatype!r}")
+        if self.datatype in {"string", "bool"} and (self.deadband or self.deadband_percent):
+            raise ValueError(f"deadband does not apply to datatype {self.datatype!r}")
+        return self
+
+
+class Device(Document):
+    """What every device has, whatever the driver."""
+
+    name: SparkplugId
+    enabled: bool = True
+    uns_path: str | None = None
+    """Path of the device below the node's own in the Unified Namespace; its name when absent."""
+
+    poll_groups: tuple[PollGroup, ...] = Field(default=(PollGroup(name="default"),), min_length=1)
+
+
+class ModbusDevice(Device):
+    """A Modbus TCP device."""
+
+    driver: Literal["modbus"]
+    connection: ModbusConnection
+    tags: tuple[ModbusTag, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        check_tags(self.tags, self.poll_groups)
+        return self
+
+
+DeviceDocument = Annotated[ModbusDevice, Field(description="A device, by its driver")]
+
+
+def check_tags(tags: tuple[Tag, ...], groups: tuple[PollGroup, ...]) -> None:
+    """Refuse duplicate names and poll groups that are not there.
+
+    Raises:
+        ValueError: naming every offending tag.
+    """
+    mistakes = [
+        f"tag {name!r} stands {n} times"
+        for name, n in Counter(t.name for t in tags).items()
+        if n > 1
+    ]
+    known = Counter(g.name for g in groups)
+    mistakes += [f"poll group {name!r} stands {n} times" for name, n in known.items() if n > 1]
+    mistakes += [
+        f"tag {t.name!r}: poll group {t.poll_group!r} is not one of {', '.join(sorted(known))}"
+        for t in tags
+        if t.poll_group is not None and t.poll_group not in known
+    ]
+    if mistakes:
+        raise ValueError("; ".join(mistakes))

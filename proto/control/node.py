@@ -1,0 +1,66 @@
+"""An edge node's configuration: who it is, where it publishes, which devices it has."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from proto.control.broker import BrokerDocument
+from proto.control.device import DeviceDocument
+from proto.control.document import Document, SparkplugId
+
+UnsSegment = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/+#\x00$][^/+#\x00]*$")]
+
+
+class NodeIdentity(Document):
+    """The ``[node]`` section."""
+
+    group: SparkplugId
+    edge: SparkplugId
+    state_dir: Path = Path(".nexus/edge")
+    """Where the node keeps what outlives it (the birth/death sequence number)."""
+    status_interval_s: float = Field(default=5.0, gt=0, le=3600)
+    topic_prefix: str = "$nexus"
+    """First level of the suite's own topics; some brokers refuse a leading ``$``."""
+
+
+class SparkplugDocument(Document):
+    """The ``[sparkplug]`` section."""
+
+    aliases: bool = True
+    """Data messages carry numeric aliases in place of names."""
+    primary_host: SparkplugId | None = None
+    """Wait for this host's STATE before births, and go silent while it is offline."""
+    batch_window_s: float = Field(default=0.1, ge=0, le=60)
+    """Changes of one device within this window travel in one message."""
+
+
+class UnsDocument(Document):
+    """The ``[uns]`` section: the plain JSON mirror."""
+
+    enabled: bool = True
+    root: UnsSegment = "uns"
+    location: tuple[UnsSegment, ...] = Field(default=(), max_length=16)
+    """Enterprise, site, area, line, … (ISA-95), as deep as the plant needs."""
+    min_interval_s: float = Field(default=0.1, ge=0, le=3600)
+    """At most one message a tag in this time; the latest value wins."""
+    max_messages_per_s: int = Field(default=5_000, ge=1)
+    qos: int = Field(default=0, ge=0, le=1)
+
+
+class NodeDocument(Document):
+    """One edge node's TOML file."""
+
+    node: NodeIdentity
+    mqtt: BrokerDocument = BrokerDocument()
+    sparkplug: SparkplugDocument = SparkplugDocument()
+    uns: UnsDocument = UnsDocument()
+    devices: tuple[DeviceDocument, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_devices(self) -> Self:
+        doubles = [n for n, count in Counter(d.name for d in self.devices).items() if count > 1]
+        if doubles:
+            raise ValueError(f"device names stand more than once: {', '.join(doubles)}")
+        return self

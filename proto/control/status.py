@@ -1,0 +1,60 @@
+"""What the edge nodes and the historian report about themselves, retained on MQTT."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from proto.control.document import Document
+
+
+class DeviceStatus(Document):
+    """One device as its driver sees it."""
+
+    state: Literal["connecting", "online", "offline", "disabled"]
+    reason: str | None = None
+    since_ms: int
+    polls: int = 0
+    skipped_polls: int = 0
+    requests: int = 0
+    errors: int = 0
+    reconnects: int = 0
+    writes: int = 0
+    bad_tags: int = 0
+
+
+class NodeCounters(Document):
+    """Counted since the process started."""
+
+    points_published: int = 0
+    """Metrics sent in births and data, control metrics aside."""
+    messages_published: int = 0
+    births: int = 0
+    uns_messages: int = 0
+    reconnects: int = 0
+
+
+class NodeStatus(Document):
+    """``<prefix>/status/<group>/<edge>``."""
+
+    timestamp_ms: int
+    version: str
+    started_ms: int
+    counters: NodeCounters = NodeCounters()
+    devices: dict[str, DeviceStatus] = Field(default_factory=dict)
+
+
+class HistorianStatus(Document):
+    """``<prefix>/status/historian/<id>``; counted since the process started."""
+
+    timestamp_ms: int
+    version: str
+    started_ms: int
+    database: Literal["connecting", "timescaledb", "timescaledb-apache", "postgresql", "away"]
+    points_received: int = 0
+    points_stored: int = 0
+    points_duplicate: int = 0
+    """Already stored under the same metric and time, so not stored again."""
+    points_dropped: int = 0
+    backlog_points: int = 0
+    backlog_bytes: int = 0
+    payloads_rejected: int = 0
