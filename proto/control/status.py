@@ -44,7 +44,7 @@ class NodeStatus(Document):
 
 
 class HistorianStatus(Document):
-    """``<prefix>/status/historian/<id>``; counted since the process started."""
+    """``<prefix>/historian/<id>/status``; counted since the process started."""
 
     timestamp_ms: int
     version: str

@@ -10,7 +10,7 @@ def node_status_topic(prefix: str, node: NodeId) -> str:
 
 def historian_status_topic(prefix: str, historian_id: str) -> str:
     """Return where a historian reports itself."""
-    return f"{prefix}/status/historian/{historian_id}"
+    return f"{prefix}/historian/{historian_id}/status"
 
 
 def acknowledgement_topic(prefix: str, node: NodeId) -> str:
