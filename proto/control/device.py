@@ -1,7 +1,8 @@
 """A device's configuration: its connection, its poll groups and its tags.
 
 The same document stands in an edge node's TOML and travels as JSON.
-What only a driver can judge (whether an address exists) is judged by the driver, with the same words.
+What only a driver can judge (whether an address exists) is judged by the driver, in the same
+words.
 """
 
 from collections import Counter
@@ -45,7 +46,7 @@ class Tag(Document):
     writable: bool = False
 
     scale: float = 1.0
-    """Engineering value = raw value × scale + offset."""
+    """Engineering value = raw value * scale + offset."""
     offset: float = 0.0
 
     deadband: float = Field(default=0.0, ge=0)
@@ -91,6 +92,15 @@ class ModbusConnection(Document):
     """Unused registers that are read along rather than start another request."""
     pause_s: float = Field(default=0.0, ge=0, le=10)
     """Silence kept between requests, for devices that need it."""
+    retries: int = Field(default=1, ge=0, le=10)
+    """How often a read that was not answered is sent again before the device counts as lost."""
+    max_in_flight: int = Field(default=1, ge=1, le=16)
+    """Requests on their way at once; more than one only for servers that allow it."""
+    shared: bool = True
+    """Devices at one host and port use one connection, as gateways like it."""
+    mask_write: bool = False
+    """Bits of registers are written by function 22 where the device has it; else by reading,
+    changing and writing the register."""
 
 
 ModbusDatatype = Literal[
@@ -103,7 +113,8 @@ class ModbusTag(Tag):
 
     address: str
     """Where it is: ``holding:100``, ``input:7``, ``coil:0``, ``discrete:3``, ``holding:100.5`` for
-    bit 5 of a register (0-based, as on the wire), or the field's ``40101``, ``400101`` (1-based)."""
+    bit 5 of a register (0-based, as on the wire), or the field's ``40101``, ``400101`` (1-based)
+    and ``%MW100`` (0-based)."""
 
     datatype: ModbusDatatype
     length: int | None = Field(default=None, ge=1, le=250)
@@ -114,7 +125,8 @@ class ModbusTag(Tag):
     def _check_modbus_tag(self) -> Self:
         if (self.datatype == "string") != (self.length is not None):
             raise ValueError(
-                f"length is {self.length} for datatype {self.datatype!r}, expected it exactly for strings"
+                f"length is {self.length} for datatype {self.datatype!r},"
+                " expected it exactly for strings"
             )
         if self.datatype in {"string", "bool"} and self.is_scaled:
             raise ValueError(f"scale and offset do not apply to datatype {self.datatype!r}")

@@ -1,0 +1,227 @@
+"""The Modbus driver: one unit on a line, polled by group and written to.
+
+Puts the pure parts together: points, plans and decoders on one side, the line on the other.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import trio
+
+from edge_node.drivers.base import (
+    DeviceUnreachable,
+    PollResult,
+    RawValue,
+    RequestRejected,
+    TagInfo,
+)
+from edge_node.drivers.modbus.address import Table
+from edge_node.drivers.modbus.codec import (
+    Answer,
+    describe_exception,
+    mask_write_request,
+    read_request,
+    write_coil_request,
+    write_registers_request,
+)
+from edge_node.drivers.modbus.encode import encode_bit, encode_registers
+from edge_node.drivers.modbus.line import Line, RequestTimeout
+from edge_node.drivers.modbus.lines import Lines
+from edge_node.drivers.modbus.plan import Limits
+from edge_node.drivers.modbus.points import Point, compile_points
+from edge_node.drivers.modbus.reader import GroupReader, Learned
+from proto.control.device import ModbusDevice
+
+_ILLEGAL_FUNCTION = 1
+_GATEWAY_EXCEPTIONS = frozenset({10, 11})
+_SHORTEST_CONNECT_S = 3.0
+"""A lost SYN is sent again after one second: less would never see the second one answered."""
+
+
+class ModbusDriver:
+    """One Modbus device.
+
+    Raises:
+        ConfigError: the document's addresses cannot work.
+    """
+
+    def __init__(self, document: ModbusDevice, lines: Lines) -> None:
+        points = compile_points(document)
+        self._name = document.name
+        self._connection = document.connection
+        limits = Limits(
+            self._connection.max_registers, self._connection.max_bits, self._connection.max_gap
+        )
+        learned = Learned(limits)
+        self._readers = {
+            name: GroupReader(document.name, group, learned) for name, group in points.items()
+        }
+        self._points = {p.name: p for group in points.values() for p in group}
+        self.groups: Mapping[str, Sequence[TagInfo]] = {
+            name: [point.info for point in reader.points] for name, reader in self._readers.items()
+        }
+        self._lines = lines
+        self._line: Line | None = None
+        self._turn = trio.Lock()
+        self._quiet_until = 0.0
+        self._mask_write = self._connection.mask_write
+        self._single_writes = True
+
+    async def open(self) -> None:
+        """Connect; whether the unit answers shows at the first read.
+
+        Raises:
+            DeviceUnreachable: with the address and the reason.
+        """
+        if self._line is None:
+            self._line = self._lines.take(self._connection)
+        try:
+            await self._line.ensure_connected(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+
+    async def read(self, group: str) -> PollResult:
+        """Poll one group.
+
+        Raises:
+            DeviceUnreachable: the unit does not answer or the connection is gone.
+        """
+        reader = self._readers[group]
+        try:
+            column = await reader.read(self._ask, trio.current_time())
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+        timestamp_ms = time.time_ns() // 1_000_000
+        return PollResult(timestamp_ms, column.values, column.bad, column.requests)
+
+    async def write(self, tag: str, value: RawValue) -> None:
+        """Write a raw value to one tag, before the next request of a poll.
+
+        Raises:
+            RequestRejected: the device refused, the value does not fit, or the tag is read-only.
+            DeviceUnreachable: the unit does not answer or the connection is gone.
+        """
+        point = self._points.get(tag)
+        if point is None:
+            raise RequestRejected(f"{self._name} has no tag {tag!r}")
+        if not point.writable:
+            raise RequestRejected(f"{self._name} tag {tag!r} is not writable")
+        try:
+            async with self._turn:
+                await self._write(point, value)
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+        except RequestRejected as exc:
+            raise RequestRejected(f"{self._name} {exc}") from exc
+
+    async def aclose(self) -> None:
+        """Leave the line; it closes at once when no other unit uses it."""
+        line, self._line = self._line, None
+        if line is not None:
+            self._lines.give_back(line)
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _ask(self, requests: Sequence[bytes]) -> Sequence[Answer]:
+        """Send a poll's requests, letting writes in between."""
+        at_once = self._connection.max_in_flight
+        answers: list[Answer] = []
+        for first in range(0, len(requests), at_once):
+            try:
+                self._turn.acquire_nowait()
+            except trio.WouldBlock:
+                await self._turn.acquire()
+            try:
+                answers += await self._ask_now(
+                    requests[first : first + at_once], self._connection.retries
+                )
+            finally:
+                self._turn.release()
+        return answers
+
+    async def _ask_now(self, requests: Sequence[bytes], retries: int) -> list[Answer]:
+        line = self._line
+        if line is None:
+            raise DeviceUnreachable("not connected")
+        connection = self._connection
+        while True:
+            if connection.pause_s:
+                await trio.sleep_until(self._quiet_until)
+            try:
+                return await line.request(connection.unit_id, requests, connection.timeout_s)
+            except RequestTimeout:
+                if not retries:
+                    raise
+                retries -= 1
+            finally:
+                self._quiet_until = trio.current_time() + connection.pause_s
+
+    async def _write(self, point: Point, value: RawValue) -> None:
+        if point.table is Table.COIL:
+            await self._send_write(
+                point, value, write_coil_request(point.start, encode_bit(point, value))
+            )
+        elif point.bit is not None:
+            await self._write_bit(point, point.bit, encode_bit(point, value))
+        else:
+            data = encode_registers(point, value)
+            if await self._send_write(
+                point,
+                value,
+                write_registers_request(point.start, data, single=self._single_writes),
+                tolerate=_ILLEGAL_FUNCTION if self._single_writes and point.count == 1 else 0,
+            ):
+                return
+            # some devices know only the function that writes many
+            self._single_writes = False
+            await self._send_write(
+                point, value, write_registers_request(point.start, data, single=False)
+            )
+
+    async def _write_bit(self, point: Point, bit: int, on: bool) -> None:
+        """Change one bit in the device itself if it can, else read, change and write."""
+        if self._mask_write:
+            if await self._send_write(
+                point,
+                on,
+                mask_write_request(point.start, bit, on),
+                tolerate=_ILLEGAL_FUNCTION,
+            ):
+                return
+            self._mask_write = False
+        (answer,) = await self._ask_now([read_request(point.table, point.start, 1)], retries=0)
+        self._check(point, on, answer)
+        if len(answer.data) != 2:  # one register
+            raise RequestRejected(
+                f"tag {point.name!r}: {len(answer.data)} bytes read at {point.address}, expected 2"
+            )
+        word = int.from_bytes(answer.data, "big")
+        word = word | 1 << bit if on else word & ~(1 << bit)
+        await self._send_write(
+            point,
+            on,
+            write_registers_request(
+                point.start, word.to_bytes(2, "big"), single=self._single_writes
+            ),
+        )
+
+    async def _send_write(
+        self, point: Point, value: RawValue, request: bytes, tolerate: int = 0
+    ) -> bool:
+        """Send a write once, since a pulse must not be given twice; false when tolerated."""
+        (answer,) = await self._ask_now([request], retries=0)
+        if answer.exception and answer.exception == tolerate:
+            return False
+        self._check(point, value, answer)
+        return True
+
+    def _check(self, point: Point, value: RawValue, answer: Answer) -> None:
+        if answer.exception in _GATEWAY_EXCEPTIONS:
+            raise DeviceUnreachable(f"gateway: {describe_exception(answer.exception)}")
+        if answer.exception:
+            raise RequestRejected(
+                f"tag {point.name!r}: writing {value!r} to {point.address} was refused: "
+                f"{describe_exception(answer.exception)}"
+            )
+
+    def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
+        return DeviceUnreachable(f"{self._name}: {cause}")

@@ -1,0 +1,269 @@
+"""One connection to a Modbus server, shared by all the units behind it.
+
+A line sends requests, matches answers to them and keeps time. It owns no task: whoever waits for
+an answer reads for all the others, and hands the reading on when it has its own. Knows nothing of
+tags.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+import trio
+
+from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.modbus.codec import Answer, Codec, ProtocolError
+from edge_node.drivers.modbus.wire import Wire
+
+Connect = Callable[[], Awaitable[Wire]]
+
+_log = structlog.get_logger(__name__)
+_TIMEOUTS_BEFORE_RECONNECT = 3
+_HIGHEST_TRANSACTION = 0xFFFF
+
+
+class RequestTimeout(DeviceUnreachable):
+    """No answer in time; the line itself may be fine, and a late answer will be dropped."""
+
+
+class _Exchange:
+    """One request on its way."""
+
+    __slots__ = ("answer", "function", "unit_id", "woken")
+
+    def __init__(self, unit_id: int, function: int) -> None:
+        self.unit_id = unit_id
+        self.function = function
+        self.answer: Answer | None = None
+        self.woken: trio.Event | None = None
+
+    def wake(self) -> None:
+        if self.woken is not None:
+            self.woken.set()
+
+
+class Line:
+    """A connection that is made on demand and thrown away when it misbehaves.
+
+    Args:
+        name: for messages: ``10.0.0.5:502``.
+        connect: makes the wire; raises ``OSError``.
+        make_codec: makes the codec of a new connection.
+        max_in_flight: requests that may be on their way at once.
+    """
+
+    def __init__(
+        self, name: str, connect: Connect, make_codec: Callable[[], Codec], max_in_flight: int = 1
+    ) -> None:
+        self.name = name
+        self.users = 0
+        self.connects = 0
+        self.late_answers = 0
+        self._connect = connect
+        self._make_codec = make_codec
+        self._codec = make_codec()
+        self._wire: Wire | None = None
+        self._pending: dict[int, _Exchange] = {}
+        self._transaction = 0
+        self._reading = False
+        self._silent_timeouts = 0
+        self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
+        self._sending = trio.Lock()
+        self._connecting = trio.Lock()
+
+    async def ensure_connected(self, timeout_s: float) -> None:
+        """Connect unless connected.
+
+        Raises:
+            DeviceUnreachable: with the reason.
+        """
+        async with self._connecting:
+            if self._wire is not None:
+                return
+            try:
+                with trio.fail_after(timeout_s):
+                    self._wire = await self._connect()
+            except trio.TooSlowError:
+                raise DeviceUnreachable(
+                    f"{self.name} did not connect within {timeout_s:g} s"
+                ) from None
+            except OSError as exc:
+                reason = exc.strerror or str(exc)
+                raise DeviceUnreachable(f"{self.name} cannot be reached: {reason}") from exc
+            self._codec = self._make_codec()
+            self._silent_timeouts = 0
+            self.connects += 1
+
+    async def request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
+        """Send requests, together as far as they may be in flight, and return their answers.
+
+        Raises:
+            RequestTimeout: a request was not answered within ``timeout_s`` of being sent.
+            DeviceUnreachable: the connection is gone; the next request makes a new one.
+        """
+        answers: list[Answer] = []
+        waiting = list(pdus)
+        while waiting:
+            taken = await self._take_slots(len(waiting))
+            try:
+                answers += await self._exchange(unit_id, waiting[:taken], timeout_s)
+            finally:
+                for _ in range(taken):
+                    self._slots.release()
+            del waiting[:taken]
+        return answers
+
+    async def _take_slots(self, wanted: int) -> int:
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        taken = 1
+        with suppress(trio.WouldBlock):
+            while taken < wanted:
+                self._slots.acquire_nowait()
+                taken += 1
+        return taken
+
+    async def _exchange(
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
+    ) -> list[Answer]:
+        if self._wire is None:
+            await self.ensure_connected(timeout_s)
+        exchanges: dict[int, _Exchange] = {}
+        frames = b""
+        for pdu in pdus:
+            transaction = self._next_transaction()
+            exchange = self._pending[transaction] = exchanges[transaction] = _Exchange(
+                unit_id, pdu[0]
+            )
+            frames += self._codec.frame(pdu, unit_id, transaction)
+        try:
+            with trio.move_on_after(timeout_s) as scope:
+                await self._send(frames)
+                for exchange in exchanges.values():
+                    if exchange.answer is None:
+                        scope.deadline = trio.current_time() + timeout_s
+                        await self._wait(exchange)
+        finally:
+            for transaction in exchanges:
+                self._pending.pop(transaction, None)
+            self._hand_on()
+        answers = [e.answer for e in exchanges.values() if e.answer is not None]
+        if len(answers) < len(exchanges):
+            self._note_timeout()
+            raise RequestTimeout(
+                f"{self.name} unit {unit_id} did not answer within {timeout_s:g} s"
+            )
+        return answers
+
+    def _next_transaction(self) -> int:
+        while True:
+            self._transaction = self._transaction % _HIGHEST_TRANSACTION + 1
+            if self._transaction not in self._pending:
+                return self._transaction
+
+    async def _send(self, frames: bytes) -> None:
+        if not self._codec.matches_transactions:
+            self._codec.clear()
+        try:
+            self._sending.acquire_nowait()
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
+            if self._wire is None:
+                raise self._gone()
+            await self._wire.send_all(frames)
+        except trio.Cancelled:
+            self._drop()  # half a frame may be out: nothing sent after it would be understood
+            raise
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            self._drop()
+            raise self._gone() from exc
+        finally:
+            self._sending.release()
+
+    async def _wait(self, exchange: _Exchange) -> None:
+        while exchange.answer is None:
+            wire = self._wire
+            if wire is None:
+                raise self._gone()
+            if self._reading:
+                exchange.woken = trio.Event()
+                await exchange.woken.wait()
+                continue
+            self._reading = True
+            try:
+                data = await wire.receive_some()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+                self._drop()
+                raise self._gone() from exc
+            finally:
+                self._reading = False
+            if not data:
+                self._drop()
+                raise DeviceUnreachable(f"{self.name} closed the connection")
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            answers = self._codec.feed(data)
+        except ProtocolError as exc:
+            self._drop()
+            raise DeviceUnreachable(f"{self.name} does not speak Modbus: {exc}") from exc
+        self._silent_timeouts = 0
+        for answer in answers:
+            exchange = self._match(answer)
+            if exchange is None:
+                self.late_answers += 1
+                _log.debug(
+                    "modbus_answer_dropped",
+                    line=self.name,
+                    unit_id=answer.unit_id,
+                    transaction=answer.transaction_id,
+                )
+                continue
+            exchange.answer = answer
+            exchange.wake()
+
+    def _match(self, answer: Answer) -> _Exchange | None:
+        if self._codec.matches_transactions:
+            exchange = self._pending.get(answer.transaction_id)
+        else:
+            exchange = next(iter(self._pending.values()), None)
+        if (
+            exchange is None
+            or exchange.function != answer.function
+            or exchange.unit_id != answer.unit_id
+        ):
+            return None
+        return exchange
+
+    def _hand_on(self) -> None:
+        """Let another waiting request read, now that this one no longer does."""
+        if self._reading:
+            return
+        for exchange in self._pending.values():
+            if exchange.answer is None and exchange.woken is not None:
+                exchange.wake()
+                return
+
+    def _note_timeout(self) -> None:
+        # a peer that vanished without a FIN looks like units that do not answer
+        self._silent_timeouts += 1
+        if self._silent_timeouts >= _TIMEOUTS_BEFORE_RECONNECT:
+            self._drop()
+
+    def _gone(self) -> DeviceUnreachable:
+        return DeviceUnreachable(f"{self.name} lost the connection")
+
+    def _drop(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+        for exchange in self._pending.values():
+            exchange.wake()
+
+    def close(self) -> None:
+        """Close at once; never raises."""
+        self._drop()

@@ -1,0 +1,45 @@
+"""What carries bytes to a Modbus server: a TCP connection. Knows nothing of frames."""
+
+from typing import Protocol
+
+import trio
+
+_RECEIVE_SIZE = 16_384
+
+
+class Wire(Protocol):
+    """A byte stream that can be closed at once."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Send; raises ``trio.BrokenResourceError`` when the other side is gone."""
+
+    async def receive_some(self) -> bytes:
+        """Wait for bytes; empty when the other side has closed."""
+        ...
+
+    def close(self) -> None:
+        """Close without waiting; whoever still waits gets ``trio.ClosedResourceError``."""
+
+
+class TcpWire:
+    """A TCP connection without delays for small frames."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+        await self._stream.send_all(data)
+
+    async def receive_some(self) -> bytes:
+        """Wait for bytes."""
+        return await self._stream.receive_some(_RECEIVE_SIZE)
+
+    def close(self) -> None:
+        """Close without waiting."""
+        self._stream.socket.close()
+
+
+async def connect_tcp(host: str, port: int) -> TcpWire:
+    """Connect; raises ``OSError`` with the reason."""
+    return TcpWire(await trio.open_tcp_stream(host, port))
