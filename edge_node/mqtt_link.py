@@ -1,0 +1,387 @@
+"""One MQTT connection at a time: paho's protocol engine on trio, without paho's threads.
+
+The socket is opened by trio, paho reads and writes it when trio says that it can. paho's own
+reconnecting stays off: each CONNECT needs a will of its own, so each connection is a fresh client.
+This module knows nothing of Sparkplug.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_node.errors import BrokerRefused, BrokerUnreachable
+from edge_node.mqtt_socket import Endpoint, LinkSocket, open_socket
+
+CONNECT_TIMEOUT_S: Final = 10.0
+MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
+"""What may wait for a broker that does not read; beyond it the connection is given up."""
+
+Message = tuple[str, bytes]
+"""Topic and payload of a received message."""
+
+_WAIT_LIMIT = 1_000
+_DISCONNECT_WITH_WILL = 0x04
+_CONNACK_ADVICE = {
+    "Not authorized": "check mqtt.username, its password and the broker's access rules",
+    "Bad user name or password": "check mqtt.username and its password",
+    "Bad authentication method": "check mqtt.username and its password",
+    "Client identifier not valid": "check mqtt.client_id",
+    "Unsupported protocol version": "check mqtt.protocol",
+}
+
+
+class MqttWill:
+    """What the broker publishes when the connection ends without a DISCONNECT."""
+
+    __slots__ = ("payload", "qos", "retain", "topic")
+
+    def __init__(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+
+
+class _Client(mqtt.Client):
+    """paho over a socket that somebody else opened."""
+
+    def __init__(self, endpoint: Endpoint, sock: LinkSocket) -> None:
+        five = endpoint.protocol == "5"
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=endpoint.client_id,
+            clean_session=None if five else True,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._opened = sock
+
+    def _create_socket(self) -> LinkSocket:
+        return self._opened
+
+
+class MqttConnection:
+    """A connection that is made once and lost once.
+
+    Made by :func:`connect`. All methods belong to the trio thread.
+
+    Attributes:
+        max_packet_bytes: largest packet the broker takes, where it said so (MQTT 5).
+    """
+
+    def __init__(self, endpoint: Endpoint, sock: LinkSocket, will: MqttWill | None) -> None:
+        self.max_packet_bytes: int | None = None
+        self._endpoint = endpoint
+        self._sock = sock
+        self._client = client = _Client(endpoint, sock)
+        self._incoming, self._received = trio.open_memory_channel[Message](_WAIT_LIMIT)
+        self._answered = trio.Event()
+        self._refusal: str | None = None
+        self._lost = trio.Event()
+        self._reason = ""
+        self._leaving = False
+        self._writable = trio.Event()
+        self._queued_bytes = 0
+        self._unacknowledged: deque[mqtt.MQTTMessageInfo] = deque()
+        self._progress = trio.Event()
+        self._subscriptions: dict[int, tuple[trio.Event, list[str]]] = {}
+        if endpoint.username is not None:
+            client.username_pw_set(endpoint.username, endpoint.password)
+        if will is not None:
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_register_write = self._on_register_write
+
+    # What the owner calls.
+
+    @property
+    def messages(self) -> trio.MemoryReceiveChannel[Message]:
+        """Received messages; ends when the connection is lost."""
+        return self._received
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._lost.is_set()
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the broker reads more slowly than it is written to."""
+        return self._queued_bytes > 0
+
+    async def wait_lost(self) -> str:
+        """Wait for the end of the connection.
+
+        Returns:
+            Why it ended.
+        """
+        await self._lost.wait()
+        return self._reason
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> None:
+        """Queue one message; it is written as soon as the socket takes it.
+
+        On a connection that is lost it does nothing: the loss is reported by :meth:`wait_lost`.
+        """
+        if self._lost.is_set():
+            return
+        info = self._client.publish(topic, payload, qos, retain)
+        if qos:
+            # on_publish would be called for QoS 0 too and costs as much as the publishing itself.
+            self._unacknowledged.append(info)
+            self._forget_acknowledged()
+        self._queued_bytes += len(payload)
+        if self._queued_bytes > MAX_QUEUED_BYTES:
+            self._end(f"broker does not read, {self._queued_bytes} bytes wait for it")
+
+    async def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Subscribe and wait for the broker's answer.
+
+        Raises:
+            BrokerRefused: a filter was refused.
+            BrokerUnreachable: no answer came.
+        """
+        _, mid = self._client.subscribe(list(filters))
+        if mid is None:
+            raise BrokerUnreachable(f"{self._endpoint}: connection lost before subscribing")
+        answered, refused = self._subscriptions[mid] = (trio.Event(), [])
+        with trio.move_on_after(CONNECT_TIMEOUT_S):
+            await answered.wait()
+        if self._lost.is_set() or not answered.is_set():
+            raise BrokerUnreachable(f"{self._endpoint}: {self._reason or 'no answer to SUBSCRIBE'}")
+        if refused:
+            named = ", ".join(
+                f"{topic!r} ({reason})"
+                for (topic, _), reason in zip(filters, refused, strict=False)
+                if reason
+            )
+            if named:
+                raise BrokerRefused(f"{self._endpoint}: subscription refused: {named}")
+
+    async def wait_settled(self) -> None:
+        """Wait until everything is written and every QoS 1 message acknowledged, or it is lost."""
+        while not self._lost.is_set():
+            self._forget_acknowledged()
+            if not self._unacknowledged and not self._client.want_write():
+                return
+            self._progress = trio.Event()
+            await self._progress.wait()
+
+    def _forget_acknowledged(self) -> None:
+        while self._unacknowledged and self._unacknowledged[0].is_published():
+            self._unacknowledged.popleft()
+
+    async def disconnect(self, *, with_will: bool = False, timeout_s: float = 3.0) -> None:
+        """Say goodbye and close.
+
+        Args:
+            with_will: let the broker publish the will all the same (MQTT 5 reason 0x04).
+            timeout_s: how long to wait for what is still to be written and acknowledged.
+        """
+        with trio.move_on_after(timeout_s):
+            await self.wait_settled()
+        self._leaving = True
+        if not self._lost.is_set():
+            reason = None
+            if self._endpoint.protocol == "5" and with_will:
+                reason = ReasonCode(PacketTypes.DISCONNECT, identifier=_DISCONNECT_WITH_WILL)
+            self._client.disconnect(reason)
+            with trio.move_on_after(timeout_s):
+                await self._lost.wait()
+        self._end("left")
+
+    def abort(self, reason: str) -> None:
+        """Close without DISCONNECT: the broker publishes the will."""
+        self._end(reason)
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Move bytes until the connection is lost; never raises but for cancellation."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._tick)
+                await self._lost.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._end("closed")
+
+    def _open(self) -> None:
+        """Hand the socket to paho, which queues CONNECT."""
+        endpoint = self._endpoint
+        if endpoint.protocol == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 0
+            self._client.connect(
+                endpoint.host,
+                endpoint.port,
+                endpoint.keep_alive_s,
+                clean_start=True,
+                properties=properties,
+            )
+        else:
+            self._client.connect(endpoint.host, endpoint.port, endpoint.keep_alive_s)
+
+    async def _wait_accepted(self) -> None:
+        with trio.move_on_after(CONNECT_TIMEOUT_S):
+            await self._answered.wait()
+        if self._refusal is not None:
+            advice = _CONNACK_ADVICE.get(self._refusal)
+            raise BrokerRefused(
+                f"{self._endpoint}: broker refused the connection: {self._refusal}"
+                + (f"; {advice}" if advice else "")
+            )
+        if self._lost.is_set():
+            raise BrokerUnreachable(
+                f"{self._endpoint}: connection closed before it was accepted: {self._reason}"
+            )
+        if not self._answered.is_set():
+            self._end("no CONNACK")
+            raise BrokerUnreachable(
+                f"{self._endpoint}: no CONNACK within {CONNECT_TIMEOUT_S:g} s, "
+                "expected an MQTT broker"
+            )
+
+    async def _read(self) -> None:
+        while not self._lost.is_set():
+            try:
+                await trio.lowlevel.wait_readable(self._sock.fileno())
+            except (trio.ClosedResourceError, ValueError):
+                return
+            self._check(self._client.loop_read())
+            # What TLS has already decrypted is not announced by the socket again.
+            while not self._lost.is_set() and self._sock.pending():
+                self._check(self._client.loop_read())
+            self._progress.set()
+
+    async def _write(self) -> None:
+        while not self._lost.is_set():
+            await self._writable.wait()
+            self._writable = trio.Event()
+            self._check(self._client.loop_write())
+            while self._client.want_write() and not self._lost.is_set():
+                try:
+                    await trio.lowlevel.wait_writable(self._sock.fileno())
+                except (trio.ClosedResourceError, ValueError):
+                    return
+                self._check(self._client.loop_write())
+            self._queued_bytes = 0
+            self._progress.set()
+
+    async def _tick(self) -> None:
+        while not self._lost.is_set():
+            await trio.sleep(min(1.0, self._endpoint.keep_alive_s / 4))
+            self._check(self._client.loop_misc())
+
+    def _check(self, rc: MQTTErrorCode) -> None:
+        if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end(mqtt.error_string(rc))
+
+    def _end(self, reason: str) -> None:
+        if self._lost.is_set():
+            return
+        self._reason = self._sock.failure or reason
+        self._lost.set()
+        self._progress.set()
+        self._answered.set()
+        self._incoming.close()
+        for answered, _ in self._subscriptions.values():
+            answered.set()
+        self._sock.close()
+
+    # What paho calls.
+
+    def _on_connect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = reason.getName()
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._answered.set()
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._leaving:
+            self._end("left")
+        elif flags.is_disconnect_packet_from_server:
+            self._end(f"broker disconnected: {reason.getName()}")
+        else:
+            self._end(f"connection lost: {reason.getName()}")
+
+    def _on_message(
+        self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
+    ) -> None:
+        try:
+            self._incoming.send_nowait((message.topic, bytes(message.payload)))
+        except trio.WouldBlock:
+            self._end(f"{_WAIT_LIMIT} received messages wait, more than can be handled")
+
+    def _on_subscribe(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties,
+    ) -> None:
+        answered, refused = self._subscriptions.pop(mid)
+        if any(reason.is_failure for reason in reasons):
+            refused.extend(reason.getName() if reason.is_failure else "" for reason in reasons)
+        answered.set()
+
+    def _on_register_write(self, _client: mqtt.Client, _userdata: object, _sock: object) -> None:
+        self._writable.set()
+
+
+async def connect(
+    nursery: trio.Nursery, endpoint: Endpoint, make_will: Callable[[], MqttWill | None]
+) -> MqttConnection:
+    """Connect to a broker.
+
+    Args:
+        nursery: where the connection's loop runs.
+        endpoint: the broker.
+        make_will: called when the socket is open, right before CONNECT is written, so that a bdSeq
+            is used up only by a CONNECT that was really sent.
+
+    Raises:
+        BrokerUnreachable: nothing (or nothing that speaks MQTT) answers, or TLS failed.
+        BrokerRefused: the broker does not accept the connection.
+    """
+    sock = await open_socket(endpoint)
+    try:
+        connection = MqttConnection(endpoint, sock, make_will())
+    except BaseException:
+        sock.close()
+        raise
+    nursery.start_soon(connection.run)
+    try:
+        connection._open()  # noqa: SLF001  # one module, two halves of a constructor
+        await connection._wait_accepted()  # noqa: SLF001  # same
+    except BaseException:
+        connection.abort("not connected")
+        raise
+    return connection
