@@ -33,7 +33,7 @@ def endpoint(broker: Broker, **changes: object) -> Endpoint:
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_messages_travel_both_ways(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery, protocol: str
-):
+) -> None:
     watcher = watch(edge_broker, "out/#")
     connection = await connect(nursery, endpoint(edge_broker, protocol=protocol), no_will)
     await connection.subscribe([("in/#", 1)])
@@ -49,7 +49,7 @@ async def test_messages_travel_both_ways(
 
 async def test_a_large_burst_arrives_whole_and_in_order(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
-):
+) -> None:
     watcher = watch(edge_broker, "burst")
     connection = await connect(nursery, endpoint(edge_broker), no_will)
     payloads = [b"%d " % i + bytes(20_000) for i in range(300)]
@@ -62,7 +62,7 @@ async def test_a_large_burst_arrives_whole_and_in_order(
 
 async def test_the_will_is_published_only_without_goodbye(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
-):
+) -> None:
     watcher = watch(edge_broker, "will/#")
     for name in ("polite", "gone"):
         connection = await connect(
@@ -79,7 +79,7 @@ async def test_the_will_is_published_only_without_goodbye(
 @pytest.mark.tck("payloads-ndeath-will-message-publisher-disconnect-mqtt50")
 async def test_mqtt_5_can_leave_with_the_will_published(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
-):
+) -> None:
     watcher = watch(edge_broker, "will/#")
     connection = await connect(
         nursery,
@@ -93,7 +93,7 @@ async def test_mqtt_5_can_leave_with_the_will_published(
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_the_end_of_the_broker_is_noticed(
     make_edge_broker: BrokerMaker, nursery: trio.Nursery, protocol: str
-):
+) -> None:
     broker = make_edge_broker()
     connection = await connect(nursery, endpoint(broker, protocol=protocol), no_will)
     broker.stop()
@@ -104,7 +104,7 @@ async def test_the_end_of_the_broker_is_noticed(
     connection.publish("into/the/void", b"")
 
 
-async def test_nobody_listening_is_said_so(nursery: trio.Nursery):
+async def test_nobody_listening_is_said_so(nursery: trio.Nursery) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -114,12 +114,12 @@ async def test_nobody_listening_is_said_so(nursery: trio.Nursery):
         await connect(nursery, Endpoint("127.0.0.1", port, "x"), no_will)
 
 
-async def test_an_unknown_host_is_said_so(nursery: trio.Nursery):
+async def test_an_unknown_host_is_said_so(nursery: trio.Nursery) -> None:
     with pytest.raises(BrokerUnreachable, match="host name cannot be resolved"):
         await connect(nursery, Endpoint("no-such-host.invalid", 1883, "x"), no_will)
 
 
-async def test_a_failed_connection_uses_up_no_will(nursery: trio.Nursery):
+async def test_a_failed_connection_uses_up_no_will(nursery: trio.Nursery) -> None:
     made: list[int] = []
 
     def make_will() -> None:
@@ -130,7 +130,7 @@ async def test_a_failed_connection_uses_up_no_will(nursery: trio.Nursery):
     assert not made
 
 
-async def test_something_that_is_no_broker_is_told(nursery: trio.Nursery):
+async def test_something_that_is_no_broker_is_told(nursery: trio.Nursery) -> None:
     async def hang_up(stream: trio.SocketStream) -> None:
         await stream.receive_some(100)
         await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -146,7 +146,7 @@ async def test_something_that_is_no_broker_is_told(nursery: trio.Nursery):
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_refused_credentials_are_told(
     make_edge_broker: BrokerMaker, nursery: trio.Nursery, protocol: str
-):
+) -> None:
     broker = make_edge_broker(users={"edge": "right"})
     with pytest.raises(BrokerRefused, match=r"refused the connection: Not authorized; check mqtt"):
         await connect(
