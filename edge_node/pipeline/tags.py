@@ -1,0 +1,131 @@
+"""A device's tags as columns: what each is, and how its poll groups are processed.
+
+Built once from the document and the driver's view of it; a poll then passes through
+:meth:`GroupPipeline.process` as one batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_node.drivers.base import PollResult, RawValue, TagInfo
+from edge_node.pipeline.report import Report, Reporter, ReportRule
+from edge_node.pipeline.scaling import Scaling, make_scaling, scale_column, scaled_datatype
+from proto.control.device import Tag
+from proto.sparkplug.datatypes import DataType
+
+
+class ValueRefused(Exception):
+    """A value that must not be written; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSpec:
+    """One tag of a device.
+
+    Attributes:
+        document: as configured.
+        raw_datatype: what the driver reads and writes.
+        datatype: what is published.
+        scaling: between the two, ``None`` where they are the same.
+        group: its poll group.
+        index: its position in the group.
+    """
+
+    document: Tag
+    raw_datatype: DataType
+    datatype: DataType
+    scaling: Scaling | None
+    group: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        """The tag's name, which is the metric's."""
+        return self.document.name
+
+    def raw_value(self, value: object) -> RawValue:
+        """Return what the driver has to write for an engineering value.
+
+        Raises:
+            ValueRefused: not writable, null, outside ``low`` … ``high``, or of the wrong kind.
+        """
+        tag = self.document
+        if not tag.writable:
+            raise ValueRefused("the tag is not writable")
+        if value is None or not isinstance(value, bool | int | float | str | bytes):
+            raise ValueRefused(f"found {value!r}, expected a {self.datatype.label}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if tag.low is not None and not value >= tag.low:
+                raise ValueRefused(f"{value!r} is below low, {tag.low:g}")
+            if tag.high is not None and not value <= tag.high:
+                raise ValueRefused(f"{value!r} is above high, {tag.high:g}")
+            if self.scaling is not None:
+                try:
+                    return self.scaling.invert(value, self.raw_datatype)
+                except (OverflowError, ValueError) as exc:
+                    raise ValueRefused(f"{value!r} has no raw value: {exc}") from exc
+        return value
+
+
+class GroupPipeline:
+    """Everything between one poll group's raw values and what is published of them.
+
+    Attributes:
+        base: where the group begins in the device's columns.
+        tags: in the order of the driver's values.
+        reporter: what was last reported.
+    """
+
+    __slots__ = ("_scalings", "base", "reporter", "tags")
+
+    def __init__(self, base: int, tags: Sequence[TagSpec]) -> None:
+        self.base = base
+        self.tags = tuple(tags)
+        self._scalings = [(t.index, t.scaling) for t in tags if t.scaling is not None]
+        self.reporter = Reporter([_report_rule(t.document) for t in tags])
+
+    def process(self, poll: PollResult) -> Report | None:
+        """Return what a poll has to tell; the poll's values are scaled in place."""
+        if self._scalings:
+            scale_column(poll.values, self._scalings)
+        return self.reporter.report(poll.timestamp_ms, poll.values, poll.bad)
+
+
+class DeviceTags:
+    """All tags of a device, group after group.
+
+    Attributes:
+        groups: by name.
+        tags: the groups' tags one after the other; a tag's position here is its column.
+        columns: tag name → column.
+    """
+
+    __slots__ = ("columns", "groups", "tags")
+
+    def __init__(self, documents: Sequence[Tag], groups: Mapping[str, Sequence[TagInfo]]) -> None:
+        by_name = {tag.name: tag for tag in documents}
+        self.groups: dict[str, GroupPipeline] = {}
+        self.tags: list[TagSpec] = []
+        for group, infos in groups.items():
+            specs = [
+                _make_spec(by_name[info.name], info, group, index)
+                for index, info in enumerate(infos)
+            ]
+            self.groups[group] = GroupPipeline(len(self.tags), specs)
+            self.tags += specs
+        self.columns = {tag.name: column for column, tag in enumerate(self.tags)}
+
+
+def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
+    scaling = make_scaling(tag.scale, tag.offset)
+    return TagSpec(
+        tag, info.datatype, scaled_datatype(info.datatype, scaling), scaling, group, index
+    )
+
+
+def _report_rule(tag: Tag) -> ReportRule:
+    deadband = tag.deadband
+    if tag.deadband_percent and tag.low is not None and tag.high is not None:
+        deadband = (tag.high - tag.low) * tag.deadband_percent / 100
+    silence_ms = None if tag.max_silence_s is None else int(tag.max_silence_s * 1000)
+    return ReportRule(deadband, silence_ms)

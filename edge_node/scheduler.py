@@ -1,0 +1,125 @@
+"""When each poll group of a device is due: a stable phase, and beats that are skipped, not queued.
+
+Pure: time goes in as seconds of any clock that only moves forward. Who polls, and how, is the
+supervisor's business.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from zlib import crc32
+
+_PHASES: Final = 2**32
+
+
+def phase(device: str, group: str) -> float:
+    """Return where in its interval a poll group's beat lies, from 0 to below 1.
+
+    The same for ever, whatever other devices there are, and spread evenly: a thousand devices that
+    are polled each second are not polled at once.
+    """
+    return crc32(f"{device}\0{group}".encode()) / _PHASES
+
+
+class Lateness:
+    """How late polls began, as a histogram: exact to 0.1 ms up to 100 ms, to 1 ms up to 1 s.
+
+    Attributes:
+        count: polls.
+        maximum_s: the latest.
+    """
+
+    __slots__ = ("_coarse", "_fine", "count", "maximum_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.maximum_s = 0.0
+        self._fine = [0] * 1000
+        self._coarse = [0] * 1000
+
+    def add(self, late_s: float) -> None:
+        """Count one poll that began ``late_s`` after its beat."""
+        self.count += 1
+        if late_s < 0.1:
+            self._fine[max(0, int(late_s * 10_000))] += 1
+        elif late_s < 1.0:
+            self._coarse[int(late_s * 1000)] += 1
+        self.maximum_s = max(self.maximum_s, late_s)
+
+    def quantile_s(self, part: float) -> float:
+        """Return the lateness that ``part`` of all polls stayed within, 0 when there were none."""
+        wanted = part * self.count
+        seen = 0
+        for width, column in ((0.0001, self._fine), (0.001, self._coarse)):
+            for index, count in enumerate(column):
+                seen += count
+                if count and seen >= wanted:
+                    return min((index + 1) * width, self.maximum_s)
+        return self.maximum_s
+
+
+class Beats:
+    """The poll groups of one device, one after the other.
+
+    Attributes:
+        skipped: beats that passed while the device was still busy with earlier ones.
+    """
+
+    __slots__ = ("_due", "_intervals", "_urgent", "skipped")
+
+    def __init__(self, device: str, intervals: Mapping[str, float], now: float) -> None:
+        """Begin now: every group is due at its next phase.
+
+        Args:
+            device: for the phase.
+            intervals: poll group → seconds.
+            now: current time, in seconds.
+        """
+        self._intervals = dict(intervals)
+        self._due = {
+            group: _next_beat(now, interval, phase(device, group) * interval)
+            for group, interval in intervals.items()
+        }
+        self._urgent: dict[str, None] = {}
+        self.skipped = 0
+
+    def next(self) -> tuple[str, float | None]:
+        """Return the group to poll next and when its beat is, ``None`` for at once."""
+        if self._urgent:
+            return next(iter(self._urgent)), None
+        group = min(self._due, key=self._due.__getitem__)
+        return group, self._due[group]
+
+    def hurry(self, group: str) -> None:
+        """Have a group polled at once, besides its beats."""
+        self._urgent[group] = None
+
+    def hurried(self, group: str) -> None:
+        """Note that a hurried group is being polled."""
+        self._urgent.pop(group, None)
+
+    def done(self, group: str, now: float) -> int:
+        """Move a group to its next beat after a poll, leaving out the beats that have passed.
+
+        Args:
+            group: the group that was polled on its beat.
+            now: when the poll ended.
+
+        Returns:
+            How many beats were skipped.
+        """
+        interval = self._intervals[group]
+        due = self._due[group] + interval
+        skipped = 0
+        if due < now:
+            skipped = int((now - due) / interval) + 1
+            due += skipped * interval
+        self._due[group] = due
+        self.skipped += skipped
+        return skipped
+
+
+def _next_beat(now: float, interval: float, offset: float) -> float:
+    """Return the first ``offset + n * interval`` that is not before ``now``."""
+    beats = -((offset - now) // interval)
+    due = offset + beats * interval
+    return due if due >= now else due + interval
