@@ -50,6 +50,7 @@ public final class EdgePeer implements MetricHandler, ClientCallback {
   private final Topic deathTopic;
   private final Map<String, Double> values =
       new ConcurrentHashMap<>(Map.of("temperature", 21.5, "setpoint", 40.0));
+  private final Map<Long, String> names = new ConcurrentHashMap<>();
   private final EdgeClient client;
   private long nextBdSeq;
   private long bdSeq;
@@ -135,9 +136,13 @@ public final class EdgePeer implements MetricHandler, ClientCallback {
                       .createMetric())
               .createPayload();
       client.publishNodeBirth(birth);
-      client.publishDeviceBirth(
-          device,
-          new SparkplugBPayload(now, List.of(metric("temperature"), metric("setpoint"))));
+      List<Metric> metrics = List.of(metric("temperature"), metric("setpoint"));
+      client.publishDeviceBirth(device, new SparkplugBPayload(now, metrics));
+      // The client has put the aliases in; hosts command by them.
+      for (Metric metric : metrics) {
+        names.put(metric.getAlias(), metric.getName());
+        TYPES.addMetricDataType(metric.getAlias(), MetricDataType.Double);
+      }
       Lines.tell("born", Map.of());
     } catch (Exception e) {
       throw new IllegalStateException("births cannot be sent", e);
@@ -179,7 +184,7 @@ public final class EdgePeer implements MetricHandler, ClientCallback {
 
   private void write(Metric metric) throws Exception {
     Object value = metric.getValue();
-    String name = metric.getName();
+    String name = metric.hasName() ? metric.getName() : names.get(metric.getAlias());
     Lines.tell("command", Map.of("metric", String.valueOf(name), "value", Lines.plain(metric)));
     if (name != null && value instanceof Number number) {
       update(name, number.doubleValue());

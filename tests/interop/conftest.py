@@ -1,0 +1,60 @@
+"""Peers, ready to start: what a machine cannot have is left out with the reason."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.broker import MqttBroker
+from tests.conftest import leave_out
+from tests.interop import catalog, installation
+from tests.interop.installation import NotInstalledError
+from tests.interop.peer import Peer
+
+
+@pytest.fixture(scope="session")
+def tck_program() -> Path:
+    """Give the conformance harness."""
+    try:
+        return installation.sparkplug_tck()
+    except NotInstalledError as exc:
+        leave_out(str(exc))
+
+
+@pytest.fixture(scope="module")
+def peer_host(
+    request: pytest.FixtureRequest,
+    module_mqtt_broker: MqttBroker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Peer]:
+    """Give the foreign host that the test is parametrized with, on the module's broker."""
+    name: str = request.param
+    try:
+        log = tmp_path_factory.mktemp(name) / "host.log"
+        host = catalog.start_host(name, module_mqtt_broker, "interop", log)
+    except NotInstalledError as exc:
+        leave_out(str(exc))
+    with host:
+        yield host
+
+
+@pytest.fixture
+def edge_name(request: pytest.FixtureRequest) -> str:
+    """Give the test's own edge node id, so that tests on one broker do not meet."""
+    test = request.node.name.removeprefix("test_")
+    return "".join(c if c.isalnum() else "-" for c in test).strip("-")
+
+
+@pytest.fixture
+def peer_edge(
+    request: pytest.FixtureRequest, module_mqtt_broker: MqttBroker, edge_name: str, tmp_path: Path
+) -> Iterator[Peer]:
+    """Give the foreign edge node that the test is parametrized with, on the module's broker."""
+    name: str = request.param
+    try:
+        log = tmp_path / "peer.log"
+        edge = catalog.start_edge(name, module_mqtt_broker, "interop", edge_name, log)
+    except NotInstalledError as exc:
+        leave_out(str(exc))
+    with edge:
+        yield edge

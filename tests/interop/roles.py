@@ -1,0 +1,165 @@
+"""The suite's own roles as processes, started as a user starts them.
+
+An edge node from its TOML file and a host with its REST API, each with what a test needs of it and
+nothing of its inside.
+"""
+
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.local.ports import find_free_port
+from deploy.local.process import Process, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+_CLI = (sys.executable, "-m", "deploy.local.cli")
+_PASSWORD = "interop-password"
+
+
+def _environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+class EdgeNode:
+    """An edge node process that can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path, configuration: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "edge.toml"
+        self._file.write_text(configuration)
+        self._log = folder / "edge.log"
+        self._process: Process | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.stop(grace_s=10)
+
+    def start(self) -> Self:
+        """Start it; return at once."""
+        argv = (*_CLI, "edge", str(self._file))
+        self._process = Process("edge node", argv, log=self._log, env=_environment())
+        return self
+
+    def stop(self) -> None:
+        """Stop it as an operator does and expect a clean end."""
+        assert self._process is not None
+        assert self._process.stop(grace_s=15), self._process.last_words(30)
+        assert self._process.poll() == 0, self._process.last_words(30)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        assert self._process is not None
+        self._process.stop(signum=signal.SIGKILL)
+
+    def last_words(self) -> str:
+        """Return the end of its log, for failures."""
+        assert self._process is not None
+        return self._process.last_words(30)
+
+
+class Host:
+    """A host process and a signed-in client of its REST API."""
+
+    def __init__(self, folder: Path, mqtt_url: str, database_url: str, **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = find_free_port()
+        self._cookie = ""
+        env = _environment(
+            NEXUS_MQTT_URL=mqtt_url,
+            NEXUS_DATABASE_URL=database_url,
+            NEXUS_CONSOLE_PASSWORD=_PASSWORD,
+            **environment,
+        )
+        argv = (*_CLI, "host", "--port", str(self.port), "--bind", "127.0.0.1")
+        self._process = Process("host", argv, log=folder / "host.log", env=env)
+        wait_until(self._is_ready, self._process, timeout_s=30, what="get ready")
+        self._sign_in()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stop(grace_s=10)
+
+    def stop(self) -> None:
+        """Stop it as an operator does and expect a clean end."""
+        assert self._process.stop(grace_s=15), self._process.last_words(30)
+        assert self._process.poll() == 0, self._process.last_words(30)
+
+    def node(self, name: str) -> Mapping[str, Any] | None:
+        """Return one node as the API gives it, or None while it is unknown."""
+        status, answer = self._request("GET", "/api/v1/nodes")
+        assert status == 200, answer
+        found: dict[str, Mapping[str, Any]] = {node["id"]: node for node in answer["nodes"]}
+        return found.get(name)
+
+    def wait_node(
+        self, name: str, what: str, is_so: Callable[[Mapping[str, Any]], bool]
+    ) -> Mapping[str, Any]:
+        """Wait until the node is as asked for, and return it.
+
+        Raises:
+            AssertionError: it is not, after 15 s; tells what it is instead.
+        """
+        deadline = time.monotonic() + 15
+        while True:
+            node = self.node(name)
+            if node is not None and is_so(node):
+                return node
+            if time.monotonic() > deadline:
+                log = self._process.last_words(20)
+                raise AssertionError(f"{name}: found {node}, expected {what}{log}")
+            time.sleep(0.05)
+
+    def write(self, name: str, device: str | None, metric: str, value: object) -> None:
+        """Ask for one metric to be written."""
+        group, edge = name.split("/")
+        body = {"group": group, "edge": edge, "device": device, "metric": metric, "value": value}
+        status, answer = self._request("POST", "/api/v1/write", body)
+        assert status == 202, answer
+
+    def rebirth(self, name: str) -> None:
+        """Ask a node for its births."""
+        group, edge = name.split("/")
+        status, answer = self._request("POST", "/api/v1/rebirth", {"group": group, "edge": edge})
+        assert status == 202, answer
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._request("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def _sign_in(self) -> None:
+        body = {"username": "admin", "password": _PASSWORD}
+        status, answer = self._request("POST", "/api/v1/session", body)
+        assert status == 200, answer
+
+    def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {
+            "Content-Type": "application/json",
+            "Origin": f"http://127.0.0.1:{self.port}",
+            "Cookie": self._cookie,
+        }
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, headers)
+            response = connection.getresponse()
+            cookie = response.getheader("Set-Cookie")
+            if cookie:
+                self._cookie = cookie.partition(";")[0]
+            raw = response.read()
+        finally:
+            connection.close()
+        is_json = (response.getheader("Content-Type") or "").startswith("application/json")
+        return response.status, json.loads(raw) if is_json else raw.decode()
