@@ -32,6 +32,9 @@ class Report:
         indices: positions of the reported values in their group, ascending.
         values: aligned with ``indices``; of a bad tag the last good value, ``None`` before any.
         qualities: index → quality, only where the quality is not what was last reported.
+
+    A report never has a null but in the first poll of a connection, which goes into a birth: hosts
+    are free to refuse null in data.
     """
 
     timestamp_ms: int
@@ -41,6 +44,7 @@ class Report:
 
 
 _NO_QUALITIES: Final[Mapping[int, int]] = {}
+_UNREPORTED: Final = -1
 
 
 class Reporter:
@@ -48,7 +52,7 @@ class Reporter:
 
     Attributes:
         values: what was last reported, ``None`` before the first good value.
-        qualities: what was last reported.
+        qualities: what was last reported, -1 for nothing since the start or :meth:`restart`.
         timestamps_ms: when each value was last reported.
     """
 
@@ -65,7 +69,7 @@ class Reporter:
 
     def __init__(self, rules: Sequence[ReportRule]) -> None:
         self.values: list[RawValue] = [None] * len(rules)
-        self.qualities = [QUALITY_BAD] * len(rules)
+        self.qualities = [_UNREPORTED] * len(rules)
         self.timestamps_ms = [0] * len(rules)
         self._deadbands = [rule.deadband for rule in rules]
         self._has_deadbands = any(self._deadbands)
@@ -76,6 +80,12 @@ class Reporter:
         ]
         self._any_bad = True
         self._forced: set[int] = set()
+
+    def restart(self) -> None:
+        """Have everything reported by the next poll: what was known is from before a loss."""
+        self.qualities = [_UNREPORTED] * len(self.qualities)
+        self._any_bad = True
+        self._forced.clear()
 
     def force(self, index: int) -> None:
         """Have a tag reported by the next poll whether it changed or not."""
@@ -158,9 +168,9 @@ class Reporter:
         ]
         if not due and not self._forced and not qualities:
             return changed
-        merged = {*changed, *due, *self._forced, *qualities}
+        known = {i for i in (*due, *self._forced) if self.values[i] is not None}
         self._forced.clear()
-        return sorted(merged)
+        return sorted(known.union(changed, qualities))
 
     def _remember(
         self,

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_node.drivers.base import PollResult, RawValue, TagInfo
+from edge_node.errors import EdgeError
 from edge_node.pipeline.report import Report, Reporter, ReportRule
 from edge_node.pipeline.scaling import Scaling, make_scaling, scale_column, scaled_datatype
 from proto.control.device import Tag
 from proto.sparkplug.datatypes import DataType
 
 
-class ValueRefused(Exception):
+class ValueRefused(EdgeError):
     """A value that must not be written; the message says why."""
 
 
@@ -113,7 +114,12 @@ class DeviceTags:
             ]
             self.groups[group] = GroupPipeline(len(self.tags), specs)
             self.tags += specs
-        self.columns = {tag.name: column for column, tag in enumerate(self.tags)}
+        self.columns: dict[str, int] = {tag.name: column for column, tag in enumerate(self.tags)}
+
+    def restart(self) -> None:
+        """Have everything reported by the next polls, as after a device's loss."""
+        for group in self.groups.values():
+            group.reporter.restart()
 
 
 def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:

@@ -23,7 +23,7 @@ def told(report: Report | None) -> list[tuple[int, Any]]:
 
 def test_the_first_poll_reports_everything_with_its_quality() -> None:
     report = Reporter([PLAIN, PLAIN]).report(5, [1.0, 2.0], {1: "illegal address"})
-    assert report == Report(5, [0], [1.0], {0: 192})
+    assert report == Report(5, [0, 1], [1.0, None], {0: 192, 1: 0})
 
 
 def test_only_changes_are_reported() -> None:
@@ -112,7 +112,7 @@ def test_a_follower_of_the_reports_always_has_the_current_picture(data: st.DataO
     width = data.draw(st.integers(1, 5))
     under_test = Reporter([PLAIN] * width)
     values: list[Any] = [None] * width
-    qualities = [0] * width
+    qualities = [-1] * width
     for now in range(data.draw(st.integers(1, 10))):
         polled = data.draw(st.lists(VALUES, min_size=width, max_size=width))
         bad = data.draw(st.sets(st.integers(0, width - 1)))
@@ -136,3 +136,18 @@ def test_a_poll_without_news_says_nothing(silence: int | None) -> None:
     rules = [ReportRule(max_silence_ms=silence)] * 3
     under_test = reporter(*rules)
     assert under_test.report(1, [0, 0, 0], {}) is None
+
+
+def test_a_tag_that_never_had_a_value_is_told_once_and_not_as_null_again() -> None:
+    under_test = Reporter([ReportRule(max_silence_ms=10)])
+    assert under_test.report(0, [None], {0: "illegal address"}) == Report(0, [0], [None], {0: 0})
+    under_test.force(0)
+    assert under_test.report(50, [None], {0: "illegal address"}) is None
+    assert under_test.report(60, [3], {}) == Report(60, [0], [3], {0: 192})
+
+
+def test_a_restart_reports_everything_anew() -> None:
+    under_test = reporter(PLAIN, PLAIN)
+    under_test.restart()
+    assert under_test.report(9, [0, 0], {}) == Report(9, [0, 1], [0, 0], {0: 192, 1: 192})
+    assert under_test.timestamps_ms == [9, 9]

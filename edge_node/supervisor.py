@@ -1,0 +1,205 @@
+"""One device: connect, poll in its phase, write when asked, back off when lost, never give up.
+
+Each device is one task; whatever happens to it, drivers' bugs included, stays with it. Where values
+go is the sink's business: nothing of MQTT is known here.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NoReturn, Protocol
+
+import structlog
+import trio
+
+from edge_node.backoff import Backoff
+from edge_node.device_state import DeviceState
+from edge_node.drivers.base import Driver, DriverError, RawValue, RequestRejected
+from edge_node.pipeline.report import Report
+from edge_node.pipeline.tags import DeviceTags, ValueRefused
+from edge_node.scheduler import Beats, Lateness, phase
+from proto.control.device import Device
+
+FIRST_DELAY_S: Final = 1.0
+LONGEST_DELAY_S: Final = 60.0
+MAX_WAITING_WRITES: Final = 1000
+
+_START_SPREAD_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class DeviceSink(Protocol):
+    """Where a device's values and states go; must not block."""
+
+    def device_online(self, device: str) -> None:
+        """Every poll group has been read; the reporters hold the values."""
+
+    def device_offline(self, device: str, reason: str) -> None:
+        """The device is lost."""
+
+    def device_report(self, device: str, base: int, report: Report) -> None:
+        """Publish what an online device's poll has to tell; ``base`` is the group's column."""
+
+
+class DeviceSupervisor:
+    """The task of one device.
+
+    Args:
+        document: the device.
+        driver: made from it, not yet open.
+        tags: made from both.
+        sink: where values go.
+        lateness: counts how late polls begin, for all devices.
+        now_ms: wall clock, milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        document: Device,
+        driver: Driver,
+        tags: DeviceTags,
+        sink: DeviceSink,
+        *,
+        lateness: Lateness,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.name = document.name
+        self.state = DeviceState("connecting", now_ms())
+        self.tags = tags
+        self._driver = driver
+        self._sink = sink
+        self._lateness = lateness
+        self._now_ms = now_ms
+        self._intervals = {
+            group.name: group.interval_s
+            for group in document.poll_groups
+            if driver.groups.get(group.name)
+        }
+        self._writes: deque[tuple[str, object]] = deque()
+        self._wake = trio.Event()
+        self._log = log.bind(device=document.name)
+
+    async def run(self) -> None:
+        """Keep the device connected and polled until cancelled."""
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+        first = next(iter(self._intervals))
+        await trio.sleep(phase(self.name, first) * min(self._intervals[first], _START_SPREAD_S))
+        while True:
+            reason = await self._serve_once(backoff)
+            self._lose(reason)
+            await trio.sleep(backoff.next_delay_s())
+            self.state.reconnects += 1
+
+    def write(self, tag: str, value: object) -> None:
+        """Queue a write of an engineering value; it is done between two polls and read back."""
+        if self.state.state != "online":
+            self._refuse(tag, f"the device is {self.state.state}")
+        elif len(self._writes) >= MAX_WAITING_WRITES:
+            self._refuse(tag, f"{MAX_WAITING_WRITES} writes wait already")
+        else:
+            self._writes.append((tag, value))
+            self._wake.set()
+
+    async def _serve_once(self, backoff: Backoff) -> str:
+        """Connect and serve the device until it is lost; return why it was."""
+        try:
+            await self._driver.open()
+            self.tags.restart()
+            for group in self._intervals:
+                await self._read(group)
+            backoff.reset()
+            self._enter_online()
+            await self._poll_forever()
+        except DriverError as exc:
+            self.state.errors += 1
+            return str(exc)
+        except Exception as exc:  # noqa: BLE001  # a crash stays with its device
+            self.state.errors += 1
+            self._log.exception("device_crashed")
+            return f"internal error: {type(exc).__name__}: {exc}"
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._driver.aclose()
+
+    async def _poll_forever(self) -> NoReturn:
+        beats = Beats(self.name, self._intervals, trio.current_time())
+        while True:
+            for _ in range(len(self._writes)):
+                tag, value = self._writes.popleft()
+                await self._write(tag, value, beats)
+            group, due = beats.next()
+            if due is None:
+                beats.hurried(group)
+                await self._poll(group)
+                continue
+            self._wake = trio.Event()
+            if not self._writes:
+                with trio.move_on_at(due):
+                    await self._wake.wait()
+            started = trio.current_time()
+            if started < due:
+                continue
+            self._lateness.add(started - due)
+            await self._poll(group)
+            self.state.skipped_polls += beats.done(group, trio.current_time())
+
+    async def _poll(self, group: str) -> None:
+        report = await self._read(group)
+        if report is not None:
+            self._sink.device_report(self.name, self.tags.groups[group].base, report)
+
+    async def _read(self, group: str) -> Report | None:
+        poll = await self._driver.read(group)
+        state = self.state
+        state.polls += 1
+        state.requests += poll.requests
+        if poll.bad or state.bad:
+            self._count_bad(group, len(poll.bad))
+            if poll.bad:
+                self._log.debug("tags_bad", group=group, tags=len(poll.bad))
+        return self.tags.groups[group].process(poll)
+
+    def _count_bad(self, group: str, count: int) -> None:
+        if count:
+            if group not in self.state.bad:
+                self._log.error("poll_has_bad_tags", group=group, tags=count)
+            self.state.bad[group] = count
+        elif self.state.bad.pop(group, None):
+            self._log.info("poll_good_again", group=group)
+
+    async def _write(self, tag: str, value: object, beats: Beats) -> None:
+        try:
+            spec = self.tags.tags[self.tags.columns[tag]]
+            raw: RawValue = spec.raw_value(value)
+            await self._driver.write(tag, raw)
+        except KeyError:
+            self._refuse(tag, "the device has no such tag")
+            return
+        except (ValueRefused, RequestRejected) as exc:
+            self._refuse(tag, str(exc))
+            return
+        self.state.writes += 1
+        self._log.info("tag_written", tag=tag, value=value)
+        self.tags.groups[spec.group].reporter.force(spec.index)
+        beats.hurry(spec.group)
+
+    def _refuse(self, tag: str, reason: str) -> None:
+        self._log.warning("write_refused", tag=tag, reason=reason)
+
+    def _enter_online(self) -> None:
+        self.state.enter("online", self._now_ms())
+        self._log.info("device_online")
+        self._sink.device_online(self.name)
+
+    def _lose(self, reason: str) -> None:
+        was_online = self.state.state == "online"
+        if self.state.enter("offline", self._now_ms(), reason):
+            self._log.error("device_offline", reason=reason)
+        else:
+            self._log.debug("device_still_offline", reason=reason)
+        self.state.bad.clear()
+        for tag, _ in self._writes:
+            self._refuse(tag, "the device was lost")
+        self._writes.clear()
+        if was_online:
+            self._sink.device_offline(self.name, reason)

@@ -1,0 +1,227 @@
+from itertools import pairwise
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from edge_node.drivers.base import RawValue, RequestRejected
+from edge_node.pipeline.tags import DeviceTags
+from edge_node.scheduler import Lateness
+from edge_node.supervisor import DeviceSupervisor
+from proto.control.device import ModbusDevice
+from tests.unit.edge_node.fakes import FakeDriver, RecordingSink, device_document, wall_ms
+
+pytestmark = pytest.mark.trio
+
+
+class Bench:
+    """One supervised fake device."""
+
+    def __init__(
+        self, document: ModbusDevice | None = None, sink: RecordingSink | None = None
+    ) -> None:
+        self.document = document or device_document()
+        self.driver = FakeDriver(self.document)
+        self.sink = sink or RecordingSink()
+        self.lateness = Lateness()
+        self.supervisor = DeviceSupervisor(
+            self.document,
+            self.driver,
+            DeviceTags(self.document.tags, self.driver.groups),
+            self.sink,
+            lateness=self.lateness,
+            now_ms=wall_ms,
+        )
+        self.state = self.supervisor.state
+
+
+async def test_a_device_is_online_after_every_group_was_read_and_polled_in_its_phase(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench(
+        device_document(
+            poll_groups=[{"name": "fast", "interval_s": 0.5}, {"name": "slow", "interval_s": 10}],
+            tags=[
+                {"name": "a", "address": "holding:0", "datatype": "int16"},
+                {"name": "b", "address": "holding:1", "datatype": "int16", "poll_group": "slow"},
+            ],
+        )
+    )
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(30)
+    assert bench.sink.events == [("press-1", "online")]
+    assert {group for _, group in bench.driver.polled_at[:2]} == {"fast", "slow"}
+    fast = [at for at, group in bench.driver.polled_at[2:] if group == "fast"]
+    assert [b - a for a, b in pairwise(fast)] == pytest.approx([0.5] * (len(fast) - 1))
+    assert 58 <= len(fast) <= 61
+    assert bench.state.skipped_polls == 0
+    assert bench.lateness.maximum_s < 1e-6
+    nursery.cancel_scope.cancel()
+
+
+async def test_values_travel_from_the_driver_to_the_sink_by_exception(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(5)
+    assert bench.sink.reports == []
+    bench.driver.values["speed"] = 12
+    await trio.sleep(5)
+    [(device, base, report)] = bench.sink.reports
+    assert (device, base, report.indices, report.values) == ("press-1", 0, [1], [12])
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_lost_device_is_tried_again_with_growing_delays_and_comes_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    bench.driver.reachable = False
+    await trio.sleep(24 * 3600)
+    assert bench.sink.events[1:] == [("press-1", "offline: 127.0.0.1:502: no answer")]
+    delays = [b - a for a, b in pairwise(bench.driver.opened_at[1:])]
+    assert all(delay <= 60.1 for delay in delays)
+    assert all(delay >= 29.9 for delay in delays[6:])
+    assert len(delays) > 1000
+    bench.driver.reachable = True
+    await trio.sleep(61)
+    assert bench.sink.events[2:] == [("press-1", "online")]
+    assert bench.state.reconnects == len(bench.driver.opened_at) - 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_everything_is_stamped_anew_when_a_device_is_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    bench.driver.reachable = False
+    await trio.sleep(10)
+    bench.driver.reachable = True
+    back_ms = wall_ms()
+    await trio.sleep(60)
+    reporter = bench.supervisor.tags.groups["default"].reporter
+    assert min(reporter.timestamps_ms) > back_ms
+    assert bench.sink.reports == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_crash_stays_with_its_device(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    sink = RecordingSink()
+    good, bad = Bench(device_document("good"), sink), Bench(device_document("bad"), sink)
+    for bench in (good, bad):
+        nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    bad.driver.crash = ZeroDivisionError("a bug in a driver")
+    good.driver.values["temp"] = 7
+    with capture_logs() as logs:
+        await trio.sleep(100)
+    assert ("bad", "offline: internal error: ZeroDivisionError: a bug in a driver") in sink.events
+    assert good.state.state == "online"
+    assert [report[0] for report in sink.reports] == ["good"]
+    assert "device_crashed" in [entry["event"] for entry in logs]
+    assert bad.state.state == "offline"
+    assert not bad.driver.is_open
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_device_skips_beats_instead_of_queueing_them(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.driver.poll_s = 2.5
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(300)
+    assert len(bench.driver.polled_at) == pytest.approx(100, abs=3)
+    assert bench.state.skipped_polls == pytest.approx(200, abs=5)
+    assert bench.lateness.maximum_s < 1e-6
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_is_scaled_back_and_its_value_is_read_again_at_once(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench(
+        device_document(
+            poll_groups=[{"name": "default", "interval_s": 3600}],
+            tags=[
+                {
+                    "name": "setpoint",
+                    "address": "holding:0",
+                    "datatype": "int16",
+                    "writable": True,
+                    "scale": 0.1,
+                    "low": 0,
+                    "high": 100,
+                }
+            ],
+        )
+    )
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(30)
+    bench.supervisor.write("setpoint", 23.5)
+    await trio.sleep(1)
+    assert bench.driver.written == [("setpoint", 235)]
+    assert [r.values for _, _, r in bench.sink.reports] == [[23.5]]
+    bench.supervisor.write("setpoint", 23.5)
+    await trio.sleep(1)
+    assert [r.values for _, _, r in bench.sink.reports] == [[23.5], [23.5]]
+    assert bench.state.writes == 2
+    nursery.cancel_scope.cancel()
+
+
+def refuse(tag: str, value: RawValue) -> None:
+    raise RequestRejected(f"device refused {value!r} for {tag!r}")
+
+
+async def test_refused_writes_are_told_and_change_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.driver.on_write = refuse
+    nursery.start_soon(bench.supervisor.run)
+    with capture_logs() as logs:
+        bench.supervisor.write("temp", 1)
+        await trio.sleep(3)
+        bench.supervisor.write("temp", 2)
+        bench.supervisor.write("speed", 3)
+        bench.supervisor.write("nonsense", 4)
+        bench.supervisor.write("temp", None)
+        await trio.sleep(3)
+    refusals = [entry["reason"] for entry in logs if entry["event"] == "write_refused"]
+    assert refusals == [
+        "the device is connecting",
+        "device refused 2 for 'temp'",
+        "the tag is not writable",
+        "the device has no such tag",
+        "found None, expected a Int16",
+    ]
+    assert bench.state.state == "online"
+    assert bench.state.writes == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_bad_tags_are_counted_and_told_on_the_change_only(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    bench.driver.bad = {"speed"}
+    with capture_logs() as logs:
+        await trio.sleep(60)
+    assert [e["event"] for e in logs if e["log_level"] == "error"] == ["poll_has_bad_tags"]
+    assert bench.state.document().bad_tags == 1
+    bench.driver.bad = set()
+    await trio.sleep(3)
+    assert bench.state.document().bad_tags == 0
+    qualities = [dict(report.qualities) for _, _, report in bench.sink.reports]
+    assert qualities == [{1: 0}, {1: 192}]
+    nursery.cancel_scope.cancel()
