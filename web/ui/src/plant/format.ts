@@ -1,0 +1,166 @@
+/**
+ * Values, ages and times as text.
+ *
+ * Numbers are split at the decimal point so that a column of them lines up there.
+ */
+
+import type { Value } from "../wire/messages";
+import { isFloat, isInteger } from "./numbers";
+
+export interface FormattedValue {
+  readonly kind: "number" | "flag" | "text" | "none";
+  /** Everything left of the decimal point; all of it for what is not a number. */
+  readonly whole: string;
+  /** The decimal point and what follows, or nothing. */
+  readonly fraction: string;
+}
+
+export interface ValueContext {
+  readonly datatype: string;
+  readonly low: number | null;
+  readonly high: number | null;
+  /** A set-point is shown as exactly as it was written. */
+  readonly writable?: boolean;
+}
+
+const MINUS = "\u2212";
+const GROUP = "\u202f"; // narrow no-break space
+const NONE: FormattedValue = { kind: "none", whole: "\u2014", fraction: "" };
+
+export function formatValue(value: Value, context: ValueContext): FormattedValue {
+  if (value === null) return NONE;
+  if (typeof value === "boolean") return { kind: "flag", whole: value ? "True" : "False", fraction: "" };
+  if (typeof value === "number") return formatNumber(value, context);
+  if (typeof value === "string") return formatString(value, context);
+  if (Array.isArray(value)) return text(`[${value.map((item) => compact(item)).join(", ")}]`);
+  return text(compact(value));
+}
+
+/** One string, for a title, a toast or a screen reader. */
+export function plainValue(value: Value, context: ValueContext): string {
+  const { whole, fraction } = formatValue(value, context);
+  return whole + fraction;
+}
+
+function text(whole: string): FormattedValue {
+  return { kind: "text", whole, fraction: "" };
+}
+
+function formatString(value: string, { datatype }: ValueContext): FormattedValue {
+  if (isInteger(datatype) && /^-?\d+$/.test(value)) return integer(value);
+  if (isFloat(datatype)) {
+    if (value === "Infinity") return text("\u221e");
+    if (value === "-Infinity") return text(`${MINUS}\u221e`);
+    return text(value);
+  }
+  if (datatype === "Bytes" || datatype === "File") return text(`${base64Length(value)} bytes`);
+  return text(value);
+}
+
+function formatNumber(value: number, context: ValueContext): FormattedValue {
+  if (!Number.isFinite(value)) return text(String(value));
+  if (context.datatype === "DateTime") return text(formatDateTime(value));
+  if (Number.isInteger(value) && !isFloat(context.datatype)) return integer(String(value));
+  const magnitude = Math.abs(value);
+  if (magnitude !== 0 && (magnitude >= 1e12 || magnitude < 1e-5)) {
+    return text(value.toExponential(4).replaceAll("-", MINUS));
+  }
+  const [whole = "0", fraction = ""] = magnitude.toFixed(decimals(value, context)).split(".");
+  // A value that rounds to zero has no sign.
+  const negative = value < 0 && /[1-9]/.test(whole + fraction);
+  return {
+    kind: "number",
+    whole: (negative ? MINUS : "") + grouped(whole),
+    fraction: fraction === "" ? "" : `.${fraction}`,
+  };
+}
+
+const MOST_DECIMALS = 5;
+
+/**
+ * Decimals to show. With a range, what resolves a few thousandths of it, the same for every value, so
+ * that digits do not jump; without one, by magnitude.
+ */
+export function decimals(value: number, { datatype, low, high, writable }: ValueContext): number {
+  const span = low === null || high === null ? 0 : Math.abs(high - low);
+  let shown = 1;
+  if (span > 0) shown = 4 - Math.ceil(Math.log10(span) - 1e-9);
+  else if (value !== 0) shown = 3 - Math.floor(Math.log10(Math.abs(value)) + 1e-9);
+  if (writable === true) shown = Math.max(shown, decimalsOf(value, datatype));
+  return Math.min(MOST_DECIMALS, Math.max(0, shown));
+}
+
+/** Decimals that the value has by itself; a Float carries seven digits, the rest is noise. */
+function decimalsOf(value: number, datatype: string): number {
+  const text = String(datatype === "Float" ? Number(value.toPrecision(7)) : value);
+  return text.includes("e") ? 0 : (text.split(".")[1]?.length ?? 0);
+}
+
+function integer(digits: string): FormattedValue {
+  const negative = digits.startsWith("-");
+  const whole = grouped(negative ? digits.slice(1) : digits);
+  return { kind: "number", whole: (negative ? MINUS : "") + whole, fraction: "" };
+}
+
+/** Digits in threes from five on: 1234, 12 345. */
+function grouped(digits: string): string {
+  return digits.length < 5 ? digits : digits.replace(/\B(?=(\d{3})+$)/g, GROUP);
+}
+
+function compact(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function base64Length(value: string): number {
+  const padding = value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0;
+  return Math.max(0, (value.length / 4) * 3 - padding);
+}
+
+export interface FormattedAge {
+  readonly amount: string;
+  readonly unit: string;
+}
+
+const AGES: readonly (readonly [limitMs: number, stepMs: number, unit: string])[] = [
+  [100_000, 1_000, "s"],
+  [100 * 60_000, 60_000, "min"],
+  [48 * 3_600_000, 3_600_000, "h"],
+  [Infinity, 86_400_000, "d"],
+];
+
+/** How long ago, in one number and one unit: 0 s … 99 s, 1 min … 99 min, 1 h … 47 h, 2 d … */
+export function formatAge(ageMs: number): FormattedAge {
+  const age = Math.max(0, ageMs);
+  const [, step, unit] = AGES.find(([limit]) => age < limit) ?? [0, 1_000, "s"];
+  return { amount: String(Math.floor(age / step)), unit };
+}
+
+const two = (value: number): string => String(value).padStart(2, "0");
+
+/** Local wall-clock time, 24 hours. */
+export function formatClock(timeMs: number): string {
+  const time = new Date(timeMs);
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+/** Local date and time in ISO order. */
+export function formatDateTime(timeMs: number): string {
+  const time = new Date(timeMs);
+  if (Number.isNaN(time.getTime())) return String(timeMs);
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${formatClock(timeMs)}`;
+}
+
+/** Today's times as a clock, older ones with their date. */
+export function formatMoment(timeMs: number, nowMs: number): string {
+  const sameDay = new Date(timeMs).toDateString() === new Date(nowMs).toDateString();
+  return sameDay ? formatClock(timeMs) : formatDateTime(timeMs);
+}
+
+/** "1 node", "2 nodes", "12 345 nodes" */
+export function formatCount(count: number, noun: string): string {
+  return `${grouped(String(count))} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+export function formatInteger(count: number): string {
+  return grouped(String(Math.round(count)));
+}

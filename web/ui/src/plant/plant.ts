@@ -1,0 +1,112 @@
+/**
+ * Applies the host's messages to the picture of the plant.
+ *
+ * Pure but for its own state: no browser, no clock, no Vue. A birth replaces a node's definition and
+ * keeps the objects (and the history) of metrics that stay, so that what is open on the page survives.
+ */
+
+import type { DeviceJson, MetricJson, NodeJson, SnapshotMessage, ValueTuple } from "../wire/messages";
+import { Metric, PlantDevice, PlantNode, type Owner } from "./model";
+import { qualityKind } from "./quality";
+import { SeriesBudget } from "./seriesBudget";
+
+/** What a batch of messages did. */
+export class Changes {
+  /** Nodes, devices, their metrics or their states changed. */
+  structure = false;
+  readonly owners = new Set<Owner>();
+  points = 0;
+}
+
+export class Plant {
+  readonly nodes = new Map<string, PlantNode>();
+  readonly history = new SeriesBudget();
+
+  snapshot(message: SnapshotMessage, changes: Changes): void {
+    const named = new Set(message.nodes.map((node) => node.id));
+    for (const id of this.nodes.keys()) if (!named.has(id)) this.nodes.delete(id);
+    for (const node of message.nodes) this.node(node, changes);
+    changes.structure = true;
+  }
+
+  /** A birth or death of a node or of one of its devices: the node's whole picture. */
+  node(json: NodeJson, changes: Changes): void {
+    let node = this.nodes.get(json.id);
+    if (node === undefined) {
+      node = new PlantNode(json.id, json.group, json.edge);
+      this.nodes.set(json.id, node);
+    }
+    node.bdSeq = json.bd_seq;
+    node.births = json.births;
+    node.deaths = json.deaths;
+    node.violations = json.violations;
+    this.define(node, json, changes);
+    const named = new Set(json.devices.map((device) => device.name));
+    for (const name of node.devices.keys()) if (!named.has(name)) node.devices.delete(name);
+    for (const deviceJson of json.devices) {
+      let device = node.devices.get(deviceJson.name);
+      if (device === undefined) {
+        device = new PlantDevice(node, deviceJson.name);
+        node.devices.set(deviceJson.name, device);
+      }
+      this.define(device, deviceJson, changes);
+    }
+    changes.structure = true;
+  }
+
+  values(tuples: readonly ValueTuple[], changes: Changes): void {
+    for (const [id, device, name, value, quality, timestampMs, stale] of tuples) {
+      changes.points += 1;
+      const owner = this.nodes.get(id)?.owner(device);
+      const metric = owner?.metrics.get(name);
+      // A value may overtake the birth that defines it; the birth brings the value again.
+      if (owner === null || owner === undefined || metric === undefined) continue;
+      const before = owner.staleCount + owner.badCount;
+      this.change(metric, { value, quality, timestamp_ms: timestampMs, stale });
+      if ((before === 0) !== (owner.staleCount + owner.badCount === 0)) changes.structure = true;
+      changes.owners.add(owner);
+    }
+  }
+
+  private define(owner: Owner, json: DeviceJson | NodeJson, changes: Changes): void {
+    owner.online = json.online;
+    owner.sinceMs = json.since_ms;
+    const known = new Map(owner.metrics);
+    owner.metrics.clear();
+    owner.staleCount = 0;
+    owner.badCount = 0;
+    for (const metricJson of json.metrics) {
+      let metric = known.get(metricJson.name);
+      if (metric === undefined) metric = new Metric(owner, metricJson.name);
+      else {
+        // Counted again below, from nothing.
+        metric.stale = false;
+        metric.quality = 192;
+      }
+      metric.define(metricJson);
+      owner.metrics.set(metric.name, metric);
+      this.change(metric, metricJson);
+    }
+    changes.owners.add(owner);
+  }
+
+  private change(
+    metric: Metric,
+    now: Pick<MetricJson, "value" | "quality" | "timestamp_ms" | "stale">,
+  ): void {
+    const { owner } = metric;
+    owner.staleCount += Number(now.stale) - Number(metric.stale && metric.version > 0);
+    owner.badCount += Number(isBad(now.quality)) - Number(isBad(metric.quality) && metric.version > 0);
+    metric.value = now.value;
+    metric.quality = now.quality;
+    metric.timestampMs = now.timestamp_ms;
+    metric.stale = now.stale;
+    metric.version += 1;
+    this.history.record(metric);
+  }
+}
+
+function isBad(quality: number): boolean {
+  const kind = qualityKind(quality);
+  return kind === "bad" || kind === "uncertain";
+}

@@ -1,0 +1,104 @@
+/**
+ * The REST calls of the console. Knows the wire, not the page.
+ *
+ * The session is a cookie that scripts cannot read; every call is same-origin JSON.
+ */
+
+import type { Value } from "./messages";
+
+/** The host answered, and refused. `message` is what it said. */
+export class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = "Refused";
+    this.status = status;
+  }
+}
+
+/** The host did not answer at all. */
+export class Unreachable extends Error {
+  constructor(cause: unknown) {
+    super("The host cannot be reached.", { cause });
+    this.name = "Unreachable";
+  }
+}
+
+const BASE = "api/v1";
+
+async function call(method: string, path: string, body?: unknown): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(`${BASE}/${path}`, {
+      method,
+      credentials: "same-origin",
+      headers: { accept: "application/json", "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    throw new Unreachable(error);
+  }
+  const text = await response.text();
+  const answer = readJson(text);
+  if (!response.ok) throw new Refused(response.status, reasonOf(answer, response));
+  return answer;
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    // A proxy's error page, or an empty body: the status line says what there is to say.
+    return null;
+  }
+}
+
+function reasonOf(answer: unknown, response: Response): string {
+  const given = field(answer, "error");
+  if (given !== null && given !== "") return given;
+  if (response.status === 429) return "Too many attempts. Wait a minute and try again.";
+  return `The host answered ${response.status} ${response.statusText}`.trimEnd();
+}
+
+function field(answer: unknown, name: string): string | null {
+  if (typeof answer !== "object" || answer === null) return null;
+  const value = (answer as Record<string, unknown>)[name];
+  return typeof value === "string" || typeof value === "number" ? String(value) : null;
+}
+
+export interface MetricAddress {
+  readonly group: string;
+  readonly edge: string;
+  readonly device: string | null;
+  readonly metric: string;
+}
+
+/** The signed-in user's name, or null when nobody is signed in. */
+export async function currentUser(): Promise<string | null> {
+  try {
+    return field(await call("GET", "session"), "username");
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return null;
+    throw error;
+  }
+}
+
+export async function signIn(username: string, password: string): Promise<string> {
+  return field(await call("POST", "session", { username, password }), "username") ?? username;
+}
+
+export async function signOut(): Promise<void> {
+  await call("DELETE", "session");
+}
+
+/** Asks for a write; the outcome comes on the live socket under the id returned here. */
+export async function requestWrite(address: MetricAddress, value: Value): Promise<string> {
+  const id = field(await call("POST", "write", { ...address, value }), "id");
+  if (id === null) throw new Refused(202, "The host accepted the write without naming it.");
+  return id;
+}
+
+export async function requestRebirth(group: string, edge: string): Promise<void> {
+  await call("POST", "rebirth", { group, edge });
+}
