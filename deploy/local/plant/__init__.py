@@ -1,0 +1,1 @@
+"""A simulated bottling line: physics, register maps, and Modbus servers that offer them."""
