@@ -80,7 +80,7 @@ class MqttBroker:
             ProcessError: it does not run or does not listen.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / "broker.log"
+        log = self._folder / "log" / "broker.log"
         if self.kind == "mosquitto":
             process = self._start_mosquitto(log)
         else:

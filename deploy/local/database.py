@@ -150,7 +150,7 @@ class EmbeddedServer(Server):
         argv = [str(programs / "postgres"), "-D", str(data)]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
-        log = self._folder / "database.log"
+        log = self._folder / "log" / "database.log"
         self._run(Process("database", argv, log=log, user=user, cwd=data))
         return self
 
