@@ -1,1 +1,1 @@
-"""."""
+"""The primary host application: the one that knows the truth about every node."""
