@@ -63,7 +63,7 @@ function formatNumber(value: number, context: ValueContext): FormattedValue {
   if (Number.isInteger(value) && !isFloat(context.datatype)) return integer(String(value));
   const magnitude = Math.abs(value);
   if (magnitude !== 0 && (magnitude >= 1e12 || magnitude < 1e-5)) {
-    return text(value.toExponential(4).replaceAll("-", MINUS));
+    return text(value.toExponential(4).replaceAll("-", MINUS).replace("+", ""));
   }
   const [whole = "0", fraction = ""] = magnitude.toFixed(decimals(value, context)).split(".");
   // A value that rounds to zero has no sign.

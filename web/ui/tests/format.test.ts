@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+
+import { formatAge, formatDateTime, formatValue, plainValue, type ValueContext } from "../src/plant/format";
+import { formatQuality, qualityKind } from "../src/plant/quality";
+
+function context(datatype: string, changes: Partial<ValueContext> = {}): ValueContext {
+  return { datatype, low: null, high: null, ...changes };
+}
+
+describe("a number", () => {
+  it("is split at the decimal point", () => {
+    expect(formatValue(71.3, context("Float", { low: 0, high: 100 }))).toEqual({
+      kind: "number",
+      whole: "71",
+      fraction: ".30",
+    });
+  });
+
+  it.each([
+    [71.30000305175781, 0, 100, "71.30"],
+    [3.42, 0, 6, "3.420"],
+    [1841.2, 0, 4000, "1841"],
+    [7.31, 0, 40, "7.31"],
+  ])("%f in a range of %i to %i is %s", (value, low, high, shown) => {
+    expect(plainValue(value, context("Float", { low, high }))).toBe(shown);
+  });
+
+  it.each([
+    [0, "0.0"],
+    [12.41, "12.41"],
+    [0.00231, "0.00231"],
+    [-42.5, "\u221242.50"],
+    [-0.000001, "\u22121.0000e\u22126"],
+    [1e15, "1.0000e15"],
+    [123456.78, "123\u202f457"],
+  ])("%f without a range is %s", (value, shown) => {
+    expect(plainValue(value, context("Double"))).toBe(shown);
+  });
+
+  it("that rounds to zero has no sign", () => {
+    expect(plainValue(-0.001, context("Float", { low: -100, high: 100 }))).toBe("0.0");
+  });
+
+  it("of a set-point keeps the digits it was given", () => {
+    expect(plainValue(82.125, context("Double", { low: 0, high: 1000, writable: true }))).toBe("82.125");
+    expect(plainValue(82.0999984741211, context("Float", { low: 0, high: 1000, writable: true }))).toBe("82.1");
+  });
+
+  it("of an integer type has no decimals and is exact beyond 2^53", () => {
+    expect(plainValue(1284456, context("UInt32"))).toBe("1\u202f284\u202f456");
+    expect(plainValue("18446744073709551615", context("UInt64"))).toBe("18\u202f446\u202f744\u202f073\u202f709\u202f551\u202f615");
+  });
+
+  it("that is none says so", () => {
+    expect(plainValue("NaN", context("Float"))).toBe("NaN");
+    expect(plainValue("-Infinity", context("Double"))).toBe("\u2212\u221e");
+  });
+});
+
+describe("other values", () => {
+  it("null is a dash, a boolean a word, text itself", () => {
+    expect(formatValue(null, context("Float")).kind).toBe("none");
+    expect(plainValue(true, context("Boolean"))).toBe("True");
+    expect(plainValue("42", context("String"))).toBe("42");
+  });
+
+  it("bytes are counted, arrays and structures written out", () => {
+    expect(plainValue("AAECAw==", context("Bytes"))).toBe("4 bytes");
+    expect(plainValue([1, 2.5], context("FloatArray"))).toBe("[1, 2.5]");
+    expect(plainValue({ a: 1 }, context("Template"))).toBe('{"a":1}');
+  });
+
+  it("a date is local and in ISO order", () => {
+    const time = new Date(2026, 1, 3, 4, 5, 6).getTime();
+    expect(plainValue(time, context("DateTime"))).toBe("2026-02-03 04:05:06");
+    expect(formatDateTime(Number.NaN)).toBe("NaN");
+  });
+});
+
+describe("an age", () => {
+  it.each([
+    [-500, "0", "s"],
+    [999, "0", "s"],
+    [99_999, "99", "s"],
+    [100_000, "1", "min"],
+    [99 * 60_000, "99", "min"],
+    [100 * 60_000, "1", "h"],
+    [48 * 3_600_000, "2", "d"],
+  ])("of %i ms is %s %s", (ms, amount, unit) => {
+    expect(formatAge(ms)).toEqual({ amount, unit });
+  });
+});
+
+describe("a quality code", () => {
+  it.each([
+    [192, "good", "Good"],
+    [216, "good", "Good 216"],
+    [64, "uncertain", "Uncertain 64"],
+    [0, "bad", "Bad"],
+    [24, "bad", "Bad 24"],
+    [500, "stale", "Stale"],
+  ])("%i is %s: %s", (code, kind, words) => {
+    expect(qualityKind(code)).toBe(kind);
+    expect(formatQuality(code)).toBe(words);
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, it } from "vitest";
+
+import { deviceHealth, nodeHealth } from "../src/plant/model";
+import { Changes, Plant } from "../src/plant/plant";
+import { device, metric, node, snapshot, value } from "./plants";
+
+function plantWith(...nodes: ReturnType<typeof node>[]): Plant {
+  const plant = new Plant();
+  plant.snapshot(snapshot(nodes), new Changes());
+  return plant;
+}
+
+const FILLER = ["bottling/line-1", "filler", "Temperature"] as const;
+
+function line(): Plant {
+  return plantWith(node("bottling/line-1", [device("filler", [metric("Temperature"), metric("Pressure")])]));
+}
+
+describe("a snapshot", () => {
+  it("brings nodes, devices and metrics", () => {
+    const filler = line().nodes.get("bottling/line-1")?.devices.get("filler");
+    expect([...(filler?.metrics.keys() ?? [])]).toEqual(["Temperature", "Pressure"]);
+  });
+
+  it("removes nodes that the host no longer knows", () => {
+    const plant = line();
+    plant.snapshot(snapshot([node("bottling/line-2")]), new Changes());
+    expect([...plant.nodes.keys()]).toEqual(["bottling/line-2"]);
+  });
+
+  it("keeps the history of a metric that is still there", () => {
+    const plant = line();
+    plant.values([value(FILLER, 2)], new Changes());
+    plant.snapshot(
+      snapshot([node("bottling/line-1", [device("filler", [metric("Temperature", { value: 3, timestamp_ms: 3_000 })])])]),
+      new Changes(),
+    );
+    const series = plant.nodes.get("bottling/line-1")?.devices.get("filler")?.metrics.get("Temperature")?.series;
+    expect(series?.length).toBe(3);
+  });
+});
+
+describe("values", () => {
+  it("change the metric and name its owner", () => {
+    const plant = line();
+    const changes = new Changes();
+    plant.values([value(FILLER, 7.5)], changes);
+    const filler = plant.nodes.get("bottling/line-1")?.devices.get("filler");
+    expect(filler?.metrics.get("Temperature")).toMatchObject({ value: 7.5, timestampMs: 2_000 });
+    expect([...changes.owners]).toEqual([filler]);
+    expect(changes.points).toBe(1);
+    expect(changes.structure).toBe(false);
+  });
+
+  it("of nodes, devices or metrics that were not born are left out", () => {
+    const plant = line();
+    const changes = new Changes();
+    plant.values(
+      [
+        value(["bottling/line-9", null, "x"], 1),
+        value(["bottling/line-1", "capper", "x"], 1),
+        value(["bottling/line-1", "filler", "x"], 1),
+      ],
+      changes,
+    );
+    expect(changes.owners.size).toBe(0);
+  });
+
+  it("reach the node's own metrics when the device is null", () => {
+    const plant = plantWith(node("g/e", [], { metrics: [metric("Uptime")] }));
+    plant.values([value(["g/e", null, "Uptime"], 12)], new Changes());
+    expect(plant.nodes.get("g/e")?.metrics.get("Uptime")?.value).toBe(12);
+  });
+
+  it("that turn stale or bad are counted, and counted off when good again", () => {
+    const plant = line();
+    const filler = plant.nodes.get("bottling/line-1")?.devices.get("filler");
+    const changes = new Changes();
+    plant.values([value(FILLER, 1, { quality: 500, stale: true })], changes);
+    expect(filler).toMatchObject({ staleCount: 1, badCount: 0 });
+    expect(changes.structure).toBe(true);
+    plant.values([value(FILLER, 1, { quality: 0 })], new Changes());
+    expect(filler).toMatchObject({ staleCount: 0, badCount: 1 });
+    plant.values([value(FILLER, 1)], new Changes());
+    expect(filler).toMatchObject({ staleCount: 0, badCount: 0 });
+  });
+});
+
+describe("a birth or death", () => {
+  it("replaces a node's definition, devices that are gone included", () => {
+    const plant = line();
+    plant.node(node("bottling/line-1", [device("capper", [metric("Torque")])], { births: 2 }), new Changes());
+    const line1 = plant.nodes.get("bottling/line-1");
+    expect([...(line1?.devices.keys() ?? [])]).toEqual(["capper"]);
+    expect(line1?.births).toBe(2);
+  });
+
+  it("counts stale metrics anew", () => {
+    const plant = line();
+    const stale = { stale: true, quality: 500 };
+    const dead = node("bottling/line-1", [
+      device("filler", [metric("Temperature", stale), metric("Pressure", stale)], { online: false }),
+    ]);
+    plant.node(dead, new Changes());
+    plant.node(dead, new Changes());
+    expect(plant.nodes.get("bottling/line-1")?.devices.get("filler")?.staleCount).toBe(2);
+  });
+
+  it("keeps the order in which the birth names the metrics", () => {
+    const plant = line();
+    plant.node(
+      node("bottling/line-1", [device("filler", [metric("Pressure"), metric("New"), metric("Temperature")])]),
+      new Changes(),
+    );
+    const names = plant.nodes.get("bottling/line-1")?.devices.get("filler")?.metrics.keys();
+    expect([...(names ?? [])]).toEqual(["Pressure", "New", "Temperature"]);
+  });
+});
+
+describe("health", () => {
+  it("of a device is offline before it is stale, stale before it is bad", () => {
+    const plant = plantWith(
+      node("g/e", [
+        device("good", [metric("a")]),
+        device("bad", [metric("a", { quality: 0 })]),
+        device("stale", [metric("a", { stale: true, quality: 500 }), metric("b", { quality: 0 })]),
+        device("offline", [metric("a", { stale: true })], { online: false }),
+      ]),
+    );
+    for (const part of plant.nodes.get("g/e")?.devices.values() ?? []) expect(deviceHealth(part)).toBe(part.device);
+  });
+
+  it("of an online node that lost a device is stale", () => {
+    const plant = plantWith(node("g/e", [device("a"), device("b", [], { online: false })]));
+    expect([...plant.nodes.values()].map(nodeHealth)).toEqual(["stale"]);
+  });
+});
