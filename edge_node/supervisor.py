@@ -35,7 +35,7 @@ class DeviceSink(Protocol):
         """Every poll group has been read; the reporters hold the values."""
 
     def device_offline(self, device: str, reason: str) -> None:
-        """The device is lost."""
+        """The device is lost, or was not reached at the first attempt."""
 
     def device_report(self, device: str, base: int, report: Report) -> None:
         """Publish what an online device's poll has to tell; ``base`` is the group's column."""
@@ -192,14 +192,12 @@ class DeviceSupervisor:
         self._sink.device_online(self.name)
 
     def _lose(self, reason: str) -> None:
-        was_online = self.state.state == "online"
         if self.state.enter("offline", self._now_ms(), reason):
             self._log.error("device_offline", reason=reason)
+            self._sink.device_offline(self.name, reason)
         else:
             self._log.debug("device_still_offline", reason=reason)
         self.state.bad.clear()
         for tag, _ in self._writes:
             self._refuse(tag, "the device was lost")
         self._writes.clear()
-        if was_online:
-            self._sink.device_offline(self.name, reason)

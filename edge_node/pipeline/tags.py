@@ -101,7 +101,7 @@ class DeviceTags:
         columns: tag name → column.
     """
 
-    __slots__ = ("columns", "groups", "tags")
+    __slots__ = ("_by_base", "columns", "groups", "tags")
 
     def __init__(self, documents: Sequence[Tag], groups: Mapping[str, Sequence[TagInfo]]) -> None:
         by_name = {tag.name: tag for tag in documents}
@@ -114,7 +114,12 @@ class DeviceTags:
             ]
             self.groups[group] = GroupPipeline(len(self.tags), specs)
             self.tags += specs
+        self._by_base = {group.base: group for group in self.groups.values()}
         self.columns: dict[str, int] = {tag.name: column for column, tag in enumerate(self.tags)}
+
+    def qualities_at(self, base: int) -> Sequence[int]:
+        """Return the last reported qualities of the group that begins at a column."""
+        return self._by_base[base].reporter.qualities
 
     def restart(self) -> None:
         """Have everything reported by the next polls, as after a device's loss."""
