@@ -1,17 +1,23 @@
 """The lines of an edge node: units behind one gateway share one connection."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from edge_node.drivers.modbus.codec import TcpCodec
 from edge_node.drivers.modbus.line import Line
-from edge_node.drivers.modbus.wire import connect_tcp
+from edge_node.drivers.modbus.wire import Wire, connect_tcp
 from proto.control.device import ModbusConnection
 
 
 class Lines:
-    """Hands out lines and closes those that nobody uses."""
+    """Hands out lines and closes those that nobody uses.
 
-    def __init__(self) -> None:
+    Args:
+        connect: makes the connection to a host and port; raises ``OSError``.
+    """
+
+    def __init__(self, connect: Callable[[str, int], Awaitable[Wire]] = connect_tcp) -> None:
+        self._connect = connect
         self._shared: dict[tuple[str, int, int], Line] = {}
 
     def take(self, connection: ModbusConnection) -> Line:
@@ -21,7 +27,7 @@ class Lines:
         if line is None:
             line = Line(
                 f"{connection.host}:{connection.port}",
-                partial(connect_tcp, connection.host, connection.port),
+                partial(self._connect, connection.host, connection.port),
                 TcpCodec,
                 connection.max_in_flight,
             )

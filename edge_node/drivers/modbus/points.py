@@ -143,7 +143,7 @@ def _check_kind(tag: ModbusTag, address: Address) -> None:
         if tag.datatype == "bool":
             raise ValueError(f"bool at {address} names no bit, expected for example {address}.0")
         raise ValueError(
-            f"datatype {tag.datatype!r} at {address}, expected bool for one bit of a register"
+            f"datatype {tag.datatype!r} at {address}, expected bool for a register's bit"
         )
     if tag.writable and not address.table.is_writable:
         raise ValueError(f"writable at {address}, expected a holding register or a coil")

@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+
+from edge_node.drivers.base import ConfigError, TagInfo
+from edge_node.drivers.modbus.points import compile_points
+from proto.control.device import ModbusDevice
+from proto.sparkplug.datatypes import DataType
+
+
+def device(
+    *tags: dict[str, Any], groups: list[str] | None = None, **connection: Any
+) -> ModbusDevice:
+    return ModbusDevice.model_validate(
+        {
+            "name": "press-1",
+            "driver": "modbus",
+            "connection": {"host": "plc", **connection},
+            "poll_groups": [{"name": name} for name in groups or ["default"]],
+            "tags": tags,
+        }
+    )
+
+
+def test_every_mistake_is_told_at_once_with_its_tag() -> None:
+    document = device(
+        {"name": "temp", "address": "holding:70000", "datatype": "int16"},
+        {"name": "good", "address": "holding:1", "datatype": "int16"},
+        {"name": "flag", "address": "holding:1", "datatype": "bool"},
+        {"name": "word", "address": "holding:1.3", "datatype": "int16"},
+        {"name": "speed", "address": "coil:1", "datatype": "float32"},
+        {"name": "tail", "address": "holding:65535", "datatype": "float32"},
+        {"name": "sensor", "address": "input:1", "datatype": "int16", "writable": True},
+        {"name": "text", "address": "holding:1", "datatype": "string", "length": 250},
+        max_registers=100,
+    )
+    with pytest.raises(ConfigError) as caught:
+        compile_points(document)
+    assert list(caught.value.mistakes) == [
+        "press-1 tag 'temp': address 70000 is above 65535",
+        "press-1 tag 'flag': bool at holding:1 names no bit, expected for example holding:1.0",
+        "press-1 tag 'word': datatype 'int16' at holding:1.3, expected bool for a register's bit",
+        "press-1 tag 'speed': datatype 'float32' at coil:1, expected bool for a coil",
+        "press-1 tag 'tail': float32 at holding:65535 ends at 65536, above 65535",
+        "press-1 tag 'sensor': writable at input:1, expected a holding register or a coil",
+        "press-1 tag 'text': takes 125 registers, the device reads at most 100 at once",
+    ]
+
+
+def test_a_written_string_may_be_no_longer_than_one_write_request() -> None:
+    document = device(
+        {
+            "name": "text",
+            "address": "holding:0",
+            "datatype": "string",
+            "length": 250,
+            "writable": True,
+        }
+    )
+    with pytest.raises(ConfigError, match="takes 125 registers, at most 123 can be written"):
+        compile_points(document)
+
+
+def test_tags_go_to_their_poll_group_or_the_first_and_empty_groups_vanish() -> None:
+    groups = compile_points(
+        device(
+            {"name": "a", "address": "coil:0", "datatype": "bool"},
+            {"name": "b", "address": "coil:1", "datatype": "bool", "poll_group": "slow"},
+            groups=["fast", "slow", "unused"],
+        )
+    )
+    assert {name: [p.name for p in points] for name, points in groups.items()} == {
+        "fast": ["a"],
+        "slow": ["b"],
+    }
+
+
+def test_a_point_takes_the_devices_word_order_unless_it_has_its_own() -> None:
+    points = compile_points(
+        device(
+            {"name": "a", "address": "holding:0", "datatype": "float32"},
+            {"name": "b", "address": "holding:2", "datatype": "float32", "word_order": "big"},
+            word_order="little",
+        )
+    )["default"]
+    assert [p.word_order for p in points] == ["little", "big"]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "expected", "count"),
+    [
+        ("int16", DataType.INT16, 1),
+        ("uint16", DataType.UINT16, 1),
+        ("int32", DataType.INT32, 2),
+        ("uint32", DataType.UINT32, 2),
+        ("int64", DataType.INT64, 4),
+        ("uint64", DataType.UINT64, 4),
+        ("float32", DataType.FLOAT, 2),
+        ("float64", DataType.DOUBLE, 4),
+    ],
+)
+def test_datatypes_have_their_width_and_sparkplug_type(
+    datatype: str, expected: DataType, count: int
+) -> None:
+    (point,) = compile_points(device({"name": "a", "address": "input:0", "datatype": datatype}))[
+        "default"
+    ]
+    assert point.info == TagInfo("a", expected)
+    assert point.count == count
+
+
+def test_a_string_takes_a_register_for_two_bytes() -> None:
+    (point,) = compile_points(
+        device({"name": "a", "address": "input:0", "datatype": "string", "length": 5})
+    )["default"]
+    assert (point.count, point.info.datatype) == (3, DataType.STRING)
