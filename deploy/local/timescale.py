@@ -46,6 +46,10 @@ def find_root() -> Path:
             "TimescaleDB runs in a root folder of its own, which only root can enter;"
             " expected root or NEXUS_TEST_TIMESCALE_URL"
         )
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        raise TimescaleUnavailable(
+            "TimescaleDB runs in a mount namespace of its own, which this machine does not allow"
+        )
     if not (root / _PROGRAMS.lstrip("/") / "postgres").exists():
         raise TimescaleUnavailable(
             f"TimescaleDB is not in {root}, expected `./nexus test` to have unpacked it there"
