@@ -1,8 +1,8 @@
 """Wire objects → values and payloads. Every fault of the bytes is a ``PayloadError``.
 
 Lenient where the meaning is beyond doubt: integers are taken from either integer field and in
-every two's-complement width implementations use, a metric without value is null. Never lenient where it is
-not: a number that its data type cannot hold is refused, not wrapped.
+every two's-complement width implementations use, a metric without value is null. Never lenient
+where it is not: a number that its data type cannot hold is refused, not wrapped.
 """
 
 from typing import Final, TypeAlias, cast

@@ -67,7 +67,7 @@ def encode_samples(
             continue
         try:
             field = encoders[datatype](value)
-        except _REFUSED:
+        except REFUSED:
             subject = f"alias {alias}"
             field = encode_refused(DataType(datatype), value, subject, encoders[datatype])
         parts.append(wrap_metric(alias_field(alias) + timed + field))
@@ -204,7 +204,7 @@ def _quality_property_set(quality: int) -> bytes:
     return wire.SerializeToString()
 
 
-_REFUSED: Final = (TypeError, AttributeError, OverflowError, IndexError, struct.error, UnicodeError)
+REFUSED: Final = (TypeError, AttributeError, OverflowError, IndexError, struct.error, UnicodeError)
 
 _QUALITY: Final = {
     quality: _quality_property_set(quality)

@@ -112,6 +112,12 @@ def parse_topic(topic: str) -> Topic:
     return Topic(message_type, NodeId(levels[1], levels[3]), device)
 
 
+def command_filters(node: NodeId) -> tuple[str, str]:
+    """What an edge node subscribes to: its own commands and those of all its devices (5.3.1)."""
+    ncmd = format_topic(MessageType.NCMD, node)
+    return ncmd, f"{NAMESPACE}/{node.group}/{MessageType.DCMD.value}/{node.edge}/#"
+
+
 def state_topic(host_id: str) -> str:
     """Where a host application tells its state (4.2).
 
