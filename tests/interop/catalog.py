@@ -3,9 +3,12 @@
 What is fetched is asked for when a peer is started; whether it is there is the fixtures' business.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+from paho.mqtt import subscribe
 
 from deploy.local.broker import MqttBroker
 from tests.interop import installation
@@ -21,6 +24,8 @@ def start_host(name: str, broker: MqttBroker, group: str, log: Path) -> Peer:
     host = Peer(name, argv, log=log, environment={**os.environ, **environment})
     try:
         host.wait("ready", timeout_s=30)
+        if name == "tahu-host":
+            _wait_announced(broker)
     except AssertionError:
         host.stop()
         raise
@@ -31,6 +36,16 @@ def start_edge(name: str, broker: MqttBroker, group: str, edge: str, log: Path) 
     """Start a foreign edge node with one device ``d`` that has ``temperature`` and ``setpoint``."""
     argv, environment = _EDGES[name](broker, group, edge)
     return Peer(name, argv, log=log, environment={**os.environ, **environment})
+
+
+def _wait_announced(broker: MqttBroker) -> None:
+    # It says that it is connected before it has subscribed, and that it is online afterwards.
+    online = False
+    while not online:
+        state = subscribe.simple(  # type: ignore[no-untyped-call]  # no annotations there
+            "spBv1.0/STATE/tahu", hostname=broker.host, port=broker.port
+        )
+        online = json.loads(state.payload)["online"]
 
 
 Start = tuple[list[str], dict[str, str]]

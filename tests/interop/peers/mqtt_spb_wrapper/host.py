@@ -44,7 +44,12 @@ def main() -> None:
         callback_data=Teller(group, "data"),
         callback_death=Teller(group, "death"),
     )
-    scada.on_connect = lambda _code: tell(event="ready")
+
+    def on_connect(_code: int) -> None:
+        # the library has just subscribed and offers no word of when that is done
+        scada._mqtt.on_subscribe = lambda *_: tell(event="ready")
+
+    scada.on_connect = on_connect
     scada.connect(host, int(port))
     for line in sys.stdin:
         order = json.loads(line)

@@ -4,15 +4,18 @@
 
 const readline = require("readline");
 
-/** Writes one event; 64-bit integers that a number holds exactly become numbers, others text. */
+/** 64-bit integers that a number holds exactly become numbers, others text; bytes hexadecimal. */
+function plain(_key, value) {
+  if (value && typeof value === "object" && value.constructor.name === "Long") {
+    const number = value.toNumber();
+    return Number.isSafeInteger(number) ? number : value.toString();
+  }
+  if (value && value.type === "Buffer") return Buffer.from(value.data).toString("hex");
+  return value;
+}
+
+/** Writes one event. */
 function tell(event) {
-  const plain = (_key, value) => {
-    if (value && typeof value === "object" && value.constructor.name === "Long") {
-      const number = value.toNumber();
-      return Number.isSafeInteger(number) ? number : value.toString();
-    }
-    return value;
-  };
   process.stdout.write(JSON.stringify(event, plain) + "\n");
 }
 

@@ -7,6 +7,7 @@ suite.
 import json
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 from pysparkplug import (
@@ -32,8 +33,14 @@ _EVENTS = {
 }
 
 
+def plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1000)
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
 def tell(**event: Any) -> None:
-    sys.stdout.write(json.dumps(event, default=str) + "\n")
+    sys.stdout.write(json.dumps(event, default=plain) + "\n")
     sys.stdout.flush()
 
 
@@ -58,8 +65,9 @@ def on_message(_client: Client, message: Message) -> None:
 
 def main() -> None:
     client = Client("pysparkplug-host")
-    client.connect(sys.argv[1], port=int(sys.argv[2]), callback=lambda _: tell(event="ready"))
     client.subscribe(Topic(group_id="#"), QoS.AT_MOST_ONCE, on_message)
+    client._client.on_subscribe = lambda *_: tell(event="ready")  # not offered
+    client.connect(sys.argv[1], port=int(sys.argv[2]))
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "stop":

@@ -5,11 +5,13 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
-import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Date;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.eclipse.tahu.message.model.File;
 import org.eclipse.tahu.message.model.Metric;
 
 /**
@@ -59,17 +61,26 @@ final class Lines {
     }
   }
 
-  /** A metric's value as JSON can carry it. */
+  /** A metric's value as JSON can carry it: dates in milliseconds, bytes hexadecimal. */
   static Object plain(Metric metric) {
-    Object value = metric.getValue();
+    return plain(metric.getValue());
+  }
+
+  private static Object plain(Object value) {
     if (value instanceof Number || value instanceof Boolean || value == null) {
       return value;
     }
     if (value instanceof Date date) {
       return date.getTime();
     }
-    if (value instanceof BigInteger number) {
-      return number;
+    if (value instanceof byte[] bytes) {
+      return HexFormat.of().formatHex(bytes);
+    }
+    if (value instanceof File file) {
+      return HexFormat.of().formatHex(file.getBytes());
+    }
+    if (value instanceof Object[] array) {
+      return Arrays.stream(array).map(Lines::plain).toList();
     }
     return value.toString();
   }
