@@ -65,8 +65,8 @@ describe("other entries", () => {
 describe("the hint of the range", () => {
   it("names what is limited", () => {
     expect(rangeHint({ datatype: "Float", low: 2, high: 15 }, "°C")).toBe("2 to 15\u00a0°C");
-    expect(rangeHint({ datatype: "Float", low: 2, high: null }, null)).toBe("from 2");
-    expect(rangeHint({ datatype: "Float", low: null, high: 15 }, null)).toBe("up to 15");
+    expect(rangeHint({ datatype: "Float", low: 2, high: null }, "")).toBe("from 2");
+    expect(rangeHint({ datatype: "Float", low: null, high: 15 }, "")).toBe("up to 15");
     expect(rangeHint({ datatype: "Float", low: null, high: null }, "°C")).toBe("");
   });
 });

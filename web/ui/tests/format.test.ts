@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { formatAge, formatDateTime, formatValue, plainValue, type ValueContext } from "../src/plant/format";
+import { formatAge, formatDateTime, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
 import { formatQuality, qualityKind } from "../src/plant/quality";
 
 function context(datatype: string, changes: Partial<ValueContext> = {}): ValueContext {
@@ -74,6 +74,22 @@ describe("other values", () => {
     const time = new Date(2026, 1, 3, 4, 5, 6).getTime();
     expect(plainValue(time, context("DateTime"))).toBe("2026-02-03 04:05:06");
     expect(formatDateTime(Number.NaN)).toBe("NaN");
+  });
+});
+
+describe("a unit", () => {
+  it.each([
+    ["degC", "°C"],
+    ["N.m", "N·m"],
+    ["m3/h", "m³/h"],
+    ["kg/m^3", "kg/m³"],
+    ["uS/cm", "µS/cm"],
+    ["1/min", "1/min"],
+    ["bar", "bar"],
+    ["units", "units"],
+    [null, ""],
+  ])("%s is printed %s", (unit, shown) => {
+    expect(formatUnit(unit)).toBe(shown);
   });
 });
 

@@ -72,8 +72,8 @@ function outside(value: number, { low, high }: EntryTarget): Entry | null {
 }
 
 /** The allowed range in words; an empty string when the type alone limits it. */
-export function rangeHint({ low, high }: EntryTarget, unit: string | null): string {
-  const suffix = unit === null ? "" : `\u00a0${unit}`;
+export function rangeHint({ low, high }: EntryTarget, unit: string): string {
+  const suffix = unit === "" ? "" : `\u00a0${unit}`;
   if (low !== null && high !== null) return `${low} to ${high}${suffix}`;
   if (low !== null) return `from ${low}${suffix}`;
   return high === null ? "" : `up to ${high}${suffix}`;

@@ -116,6 +116,21 @@ function base64Length(value: string): number {
   return Math.max(0, (value.length / 4) * 3 - padding);
 }
 
+const UNIT_SIGNS: readonly (readonly [plain: RegExp, sign: string])[] = [
+  [/^deg(?=[CFKR]$)/, "°"],
+  [/^deg(ree)?s?$/, "°"],
+  [/\bohm\b/i, "Ω"],
+  [/^u(?=(?:[msgAVSFWlL]|Pa|mol|Sv)\b)/, "µ"],
+  [/(?<=\p{L})\.(?=\p{L})/gu, "·"],
+  [/(?<=\p{L})\^?2\b/gu, "²"],
+  [/(?<=\p{L})\^?3\b/gu, "³"],
+];
+
+/** A unit as it is printed: plants write degC, N.m, m3 where keyboards have no °, · and ³. */
+export function formatUnit(unit: string | null): string {
+  return UNIT_SIGNS.reduce((text, [plain, sign]) => text.replace(plain, sign), unit ?? "");
+}
+
 export interface FormattedAge {
   readonly amount: string;
   readonly unit: string;

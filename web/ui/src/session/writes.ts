@@ -6,7 +6,7 @@
 
 import { shallowReactive } from "vue";
 
-import { plainValue } from "../plant/format";
+import { formatUnit, plainValue } from "../plant/format";
 import type { Metric } from "../plant/model";
 import type { Value, WriteResultMessage } from "../wire/messages";
 import { requestWrite } from "../wire/rest";
@@ -107,5 +107,5 @@ export class Writes {
 
 export function describe(metric: Metric, value: Value): string {
   const text = plainValue(value, metric);
-  return metric.unit === null ? text : `${text}\u00a0${metric.unit}`;
+  return `${text}\u00a0${formatUnit(metric.unit)}`.trim();
 }
