@@ -42,4 +42,13 @@ class TcpWire:
 
 async def connect_tcp(host: str, port: int) -> TcpWire:
     """Connect; raises ``OSError`` with the reason."""
-    return TcpWire(await trio.open_tcp_stream(host, port))
+    try:
+        return TcpWire(await trio.open_tcp_stream(host, port))
+    except OSError as exc:
+        # trio says only that all attempts failed; why is in the cause, one error an address
+        cause: BaseException | None = exc.__cause__
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[-1]
+        if isinstance(cause, OSError):
+            raise cause from None
+        raise
