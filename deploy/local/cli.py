@@ -45,6 +45,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "bench": Lazy("deploy.local.bench:bench", "Measure a promised figure.", "Develop"),
     "lock": Lazy("deploy.local.lock:lock", "Write the lock files again.", "Develop"),
     "generate": Lazy("deploy.local.generate:generate", "Write generated code again.", "Develop"),
+    "reference": Lazy(
+        "deploy.local.cli_reference:reference", "Write the CLI reference again.", "Develop"
+    ),
     "conformance": Lazy(
         "deploy.local.conformance:conformance", "Write the conformance page again.", "Develop"
     ),

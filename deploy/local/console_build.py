@@ -19,7 +19,6 @@ SOURCES = ROOT / "web" / "ui"
 BUILT = ROOT / "web" / "static"
 NODE_LOCK = ROOT / "requirements-node.lock"
 LOG = STATE / "log" / "npm.log"
-LEAST_NODE = 20
 
 _STAMP = BUILT / ".sources"
 _NOT_SOURCES = {"node_modules", "dist", "coverage", "tests"}
@@ -48,10 +47,15 @@ def needs_console() -> bool:
     return not _STAMP.exists() or _STAMP.read_text() != fingerprint_sources()
 
 
-def parse_node_version(text: str) -> int:
-    """Return the major version in the output of ``node --version``, 0 if there is none."""
-    match = re.fullmatch(r"v(\d+)\.\d+\.\d+\S*", text.strip())
-    return int(match[1]) if match else 0
+def parse_node_version(text: str) -> tuple[int, int]:
+    """Return major and minor version from ``node --version``, zeros where there is none."""
+    match = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S*", text.strip())
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def is_new_enough(version: tuple[int, int]) -> bool:
+    """Tell whether the console builds with it: 20.19 and later, or 22.12 and later (Vite 8)."""
+    return (20, 19) <= version < (21, 0) or version >= (22, 12)
 
 
 def find_node(venv: Path, say: Callable[[str], None]) -> dict[str, str]:
@@ -64,21 +68,21 @@ def find_node(venv: Path, say: Callable[[str], None]) -> dict[str, str]:
     environment |= {"npm_config_fund": "false", "npm_config_audit": "false", "CI": "true"}
     environment["npm_config_update_notifier"] = "false"
     found = _node_version(environment)
-    if found >= LEAST_NODE and shutil.which("npm"):
+    if is_new_enough(found) and shutil.which("npm"):
         return environment
     environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    if _node_version(environment) >= LEAST_NODE and (venv / "bin/npm").exists():
+    if is_new_enough(_node_version(environment)) and (venv / "bin/npm").exists():
         return environment
-    there = f"Node {found} is too old" if found else "Node is not on PATH"
+    there = f"Node {found[0]}.{found[1]} is too old" if any(found) else "Node is not on PATH"
     say(f"{there}, installing it from {NODE_LOCK.name} into {venv.name}")
     log = LOG.with_name("node.log")
     argv = [str(venv / "bin/python"), "-m", "pip", "install", "--require-hashes", "--no-input"]
     argv += ["--disable-pip-version-check", "--retries=2", "-r", str(NODE_LOCK)]
-    if _run(argv, log, environment, ROOT) or _node_version(environment) < LEAST_NODE:
+    failed = _run(argv, log, environment, ROOT)
+    if failed or not is_new_enough(_node_version(environment)):
         raise ConsoleError(
             f"{there} and it could not be installed from the package index; the output is in"
-            f" {log}. Install Node {LEAST_NODE} or newer with npm, or check the network, and start"
-            " again"
+            f" {log}. Install Node 20.19 or newer with npm, or check the network, and start again"
         )
     return environment
 
@@ -144,9 +148,9 @@ def _run(argv: list[str], log: Path, environment: Mapping[str, str], cwd: Path) 
     return run.returncode
 
 
-def _node_version(environment: Mapping[str, str]) -> int:
+def _node_version(environment: Mapping[str, str]) -> tuple[int, int]:
     node = shutil.which("node", path=environment.get("PATH"))
     if node is None:
-        return 0
+        return 0, 0
     run = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
     return parse_node_version(run.stdout)

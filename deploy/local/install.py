@@ -35,6 +35,7 @@ _LEVELS = {
     "test": "test",
     "lock": "test",
     "generate": "test",
+    "reference": "test",
     "conformance": "test",
 }
 _OPTIONS_WITH_VALUE = {"--log-level", "--log-format"}

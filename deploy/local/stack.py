@@ -304,6 +304,9 @@ class Stack:
         process = self._roles.pop(name, None)
         if process is None:
             return
+        if process.poll() is not None:
+            process.wait_ended(0)  # its end was told already; what it left behind goes
+            return
         if not process.stop(grace_s=_GRACE_S):
             self._say(f"{name}: did not end within {_GRACE_S} s and was killed")
         elif process.poll():
