@@ -5,6 +5,7 @@ an answer reads for all the others, and hands the reading on when it has its own
 tags.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -88,7 +89,8 @@ class Line:
                     f"{self.name} did not connect within {timeout_s:g} s"
                 ) from None
             except OSError as exc:
-                reason = exc.strerror or str(exc)
+                number = exc.errno or 0  # a resolver's are below 0
+                reason = os.strerror(number) if number > 0 else exc.strerror or str(exc)
                 raise DeviceUnreachable(f"{self.name} cannot be reached: {reason}") from exc
             self._codec = self._make_codec()
             self._silent_timeouts = 0
