@@ -48,7 +48,8 @@ class BrokerDocument(Document):
             )
         if parts.username or parts.password:
             raise ValueError(
-                "credentials in the address are readable by everyone, use username and password_file"
+                "credentials in the address can be read by everyone, "
+                "expected username and password_file"
             )
         if parts.path not in {"", "/"} or parts.query or parts.fragment:
             raise ValueError(

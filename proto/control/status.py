@@ -27,10 +27,21 @@ class NodeCounters(Document):
 
     points_published: int = 0
     """Metrics sent in births and data, control metrics aside."""
+    points_unsent: int = 0
+    """Changes that came while nothing could be sent; the next birth has only the latest of each."""
     messages_published: int = 0
     births: int = 0
     uns_messages: int = 0
     reconnects: int = 0
+    """Connections to a broker after the first."""
+    commands_rejected: int = 0
+    values_refused: int = 0
+    """Values that do not fit their tag's data type."""
+    polls: int = 0
+    """Polls on their beat, over all devices."""
+    lateness_p99_ms: float = 0.0
+    """How late 99 of 100 polls began at most."""
+    lateness_max_ms: float = 0.0
 
 
 class NodeStatus(Document):

@@ -1,0 +1,86 @@
+"""The edge node's commands: run one, check configuration files."""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+import structlog
+import trio
+
+from edge_node.app import EdgeNode
+from edge_node.bd_seq import BdSeqFile
+from edge_node.config import load, make_endpoint
+from edge_node.errors import ConfigurationRejected, StateUnavailable
+from proto.sparkplug.topics import NodeId
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+log = structlog.get_logger(__name__)
+
+
+@click.command()
+@click.option("--config", "file", type=_FILE, required=True, help="The node's TOML file.")
+def edge(file: Path) -> None:
+    """Run an edge node: poll its devices, publish Sparkplug B and the UNS mirror.
+
+    Stops cleanly on SIGTERM and SIGINT.
+    """
+    try:
+        configuration = load(file)
+        node = configuration.document.node
+        endpoint = make_endpoint(
+            configuration.document.mqtt, f"nexus-edge-{node.group}-{node.edge}"
+        )
+    except ConfigurationRejected as exc:
+        _print_mistakes(exc.mistakes)
+        sys.exit(EXIT_CONFIGURATION)
+    try:
+        bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
+        trio.run(_run, EdgeNode(configuration, endpoint, bd_seq))
+    except StateUnavailable as exc:
+        click.echo(f"{file}: node.{exc}", err=True)
+        sys.exit(EXIT_FAILED)
+    bd_seq.close()
+
+
+async def _run(node: EdgeNode) -> None:
+    stop = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_wait_signal, signals, stop)
+            await node.run(stop)
+            nursery.cancel_scope.cancel()
+
+
+async def _wait_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        stop.set()
+
+
+@click.command()
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+def check(files: tuple[Path, ...]) -> None:
+    """Check configuration FILES and print every mistake as ``file: path: message``.
+
+    Exit status 0 when all are sound, 2 otherwise.
+    """
+    failed = False
+    for file in files:
+        try:
+            load(file)
+        except ConfigurationRejected as exc:
+            failed = True
+            _print_mistakes(exc.mistakes)
+    if failed:
+        sys.exit(EXIT_CONFIGURATION)
+
+
+def _print_mistakes(mistakes: tuple[str, ...]) -> None:
+    for mistake in mistakes:
+        click.echo(mistake, err=True)
