@@ -30,15 +30,23 @@ def leave_out(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def mosquitto_path() -> str:
+    """Give the program of an installed mosquitto."""
+    path = find_mosquitto()
+    if path is None:
+        leave_out("mosquitto is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
 def start_mqtt_broker(
-    tmp_path_factory: pytest.TempPathFactory,
+    mosquitto_path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], MqttBroker]]:
     """Start one more mosquitto; all end with the session."""
+    assert mosquitto_path
     brokers: list[MqttBroker] = []
 
     def start() -> MqttBroker:
-        if find_mosquitto() is None:
-            leave_out("mosquitto is not installed")
         broker = MqttBroker(tmp_path_factory.mktemp("broker"), kind="mosquitto")
         brokers.append(broker)
         return broker.start()
