@@ -31,7 +31,7 @@ from deploy.local.watch import Watch, WatchError
 
 _START_TIMEOUT_S = 60
 _DRAIN_TIMEOUT_S = 20
-_GRACE_S = 15
+_GRACE_S = 10
 _DEFAULT_CONSOLE_PORT = 8080
 
 _SECRET_NAMES = (
