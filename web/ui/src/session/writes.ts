@@ -26,6 +26,8 @@ const EARLY_KEPT = 50;
 export class Writes {
   /** By metric key: a metric has one write under way at a time. */
   readonly attempts = shallowReactive(new Map<string, Attempt>());
+  /** The metric whose editor is open: it tells of a failure itself. */
+  open: Metric | null = null;
   private readonly toasts: Toasts;
   private readonly accepted = new Map<string, Attempt>();
   /** Outcomes that overtook the answer to their own request. */
@@ -101,6 +103,7 @@ export class Writes {
 
   private fail(metric: Metric, value: Value, reason: string): void {
     this.attempts.set(metric.key, { metric, value, state: "failed", reason });
+    if (this.open === metric) return;
     this.toasts.show("alarm", `${metric.name} was not set to ${describe(metric, value)}: ${reason}`);
   }
 }

@@ -1,0 +1,95 @@
+"""The whole suite, running, and a browser in front of its console."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from deploy.local.console_build import needs_console
+from deploy.local.settings import Settings
+from deploy.local.stack import Ports, Stack
+
+_WAIT_MS = 15_000
+# Root needs --no-sandbox; the rest keeps Chromium from calling home.
+_BROWSER_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run plant, broker, database, historian, host and edge node."""
+    assert not needs_console(), "the console is not built: run ./nexus test, or npm run build"
+    folder = tmp_path_factory.mktemp("stack")
+    _open_path(folder)
+    running = Stack(
+        settings=Settings(
+            database_url=None,
+            mqtt_url=None,
+            mqtt_username=None,
+            mqtt_password=None,
+            topic_prefix=None,
+            host_id="nexus",
+            console_password="a password for this run",
+        ),
+        ports=Ports(0, 0, 0),
+        broker=None,
+        folder=folder,
+        log_level="info",
+        say=lambda _: None,
+        stopping=threading.Event(),
+    )
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop(drain=False)
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """Start one Chromium for all tests of the session."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=_BROWSER_ARGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Give a browser that nobody has used before."""
+    fresh = browser.new_context(viewport={"width": 1440, "height": 900})
+    fresh.set_default_timeout(_WAIT_MS)
+    expect.set_options(timeout=_WAIT_MS)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Give an empty page on which no script may fail and no policy be broken."""
+    fresh = context.new_page()
+    failures: list[str] = []
+    fresh.on("pageerror", lambda error: failures.append(str(error)))
+    fresh.on(
+        "console",
+        lambda said: failures.append(said.text) if "Content Security Policy" in said.text else None,
+    )
+    yield fresh
+    assert failures == []
+
+
+def _open_path(folder: Path) -> None:
+    # As root, PostgreSQL runs under another account and must be able to pass.
+    while folder.name.startswith(("pytest-", "stack")):
+        folder.chmod(0o711)
+        folder = folder.parent

@@ -1,0 +1,152 @@
+"""The console in a real browser, on the whole suite, down to the registers of the plant."""
+
+import os
+import re
+import signal
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from deploy.local.stack import Stack
+
+FILLER = "/#/Bottling/Line1/Filler"
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def metric(page: Page, name: str) -> Locator:
+    """Bring one metric into view; the table renders only what is."""
+    page.get_by_label("Filter metrics").fill(name)
+    return page.locator(f"[data-metric='{name}']")
+
+
+def number(text: str) -> float:
+    return float(re.sub(r"[\s\u202f]", "", text).replace("\u2212", "-"))
+
+
+@pytest.fixture
+def filler(stack: Stack, page: Page) -> Page:
+    """Show the filler, signed in."""
+    page.goto(stack.console_url + FILLER)
+    sign_in(page, stack.settings.console_password)
+    expect(page.get_by_role("heading", name="Filler")).to_be_visible()
+    expect(page.get_by_test_id("link")).to_contain_text("live")
+    return page
+
+
+def test_a_wrong_password_is_refused_with_a_message(stack: Stack, page: Page) -> None:
+    page.goto(stack.console_url)
+    sign_in(page, "not the password")
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.get_by_role("tree")).to_have_count(0)
+    sign_in(page, stack.settings.console_password)
+    expect(page.get_by_role("tree")).to_be_visible()
+
+
+def test_signing_out_ends_the_session(filler: Page) -> None:
+    filler.get_by_role("button", name="Sign out").click()
+    expect(filler.get_by_role("button", name="Sign in")).to_be_visible()
+    filler.reload()
+    expect(filler.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_the_tree_has_the_plant_and_leads_to_its_devices(filler: Page) -> None:
+    tree = filler.get_by_role("tree")
+    for name in ("Bottling", "Line1", "Filler", "Capper", "Labeller"):
+        expect(tree.get_by_role("treeitem", name=name)).to_be_visible()
+    tree.get_by_role("treeitem", name="Capper").click()
+    expect(filler.get_by_role("heading", name="Capper")).to_be_visible()
+    expect(filler.get_by_test_id("nodes-online")).to_contain_text("1")
+
+
+def test_the_tree_is_filtered_and_walked_by_keyboard(filler: Page) -> None:
+    filler.keyboard.press("/")
+    filler.keyboard.type("label")
+    items = filler.get_by_role("tree").get_by_role("treeitem")
+    expect(items).to_have_text(["Bottling", "Line1", "Labeller"])
+    for key in ("ArrowDown", "End", "Enter"):
+        filler.keyboard.press(key)
+    expect(filler.get_by_role("heading", name="Labeller")).to_be_visible()
+
+
+def test_a_value_is_seen_changing_with_its_unit_and_quality(filler: Page) -> None:
+    row = metric(filler, "Product/Temperature")
+    shown = row.get_by_test_id("value")
+    expect(row).to_contain_text("°C")
+    expect(row).to_contain_text("Good")
+    expect(row).to_have_attribute("data-stale", "false")
+    before = shown.inner_text()
+    number(before)
+    expect(shown).not_to_have_text(before)
+
+
+def test_a_set_point_is_written_and_comes_back(filler: Page) -> None:
+    row = metric(filler, "Setpoints/Speed")
+    shown = row.get_by_test_id("value")
+    before = number(shown.inner_text())
+    wanted = 431 if before != 431 else 432
+    shown.get_by_role("button").click()
+    editor = filler.get_by_test_id("editor")
+    expect(editor).to_contain_text("Allowed: 0 to 600")
+    editor.get_by_role("textbox").fill(str(wanted))
+    filler.keyboard.press("Enter")
+    expect(editor).to_have_count(0)
+    expect(shown).to_have_text(str(wanted))
+    expect(filler.get_by_test_id("toasts")).to_contain_text(f"Setpoints/Speed is now {wanted}")
+    # It is what the device says, not what the page remembers.
+    filler.reload()
+    expect(metric(filler, "Setpoints/Speed").get_by_test_id("value")).to_have_text(str(wanted))
+
+
+def test_a_value_out_of_range_is_refused_before_it_is_sent(filler: Page) -> None:
+    row = metric(filler, "Setpoints/Speed")
+    before = row.get_by_test_id("value").inner_text()
+    row.get_by_test_id("value").get_by_role("button").click()
+    editor = filler.get_by_test_id("editor")
+    editor.get_by_role("textbox").fill("601")
+    filler.keyboard.press("Enter")
+    expect(filler.get_by_test_id("write-status")).to_contain_text("above the highest allowed, 600")
+    filler.keyboard.press("Escape")
+    expect(editor).to_have_count(0)
+    expect(row.get_by_test_id("value")).to_have_text(before)
+
+
+def test_a_trend_opens_from_a_metric(filler: Page) -> None:
+    metric(filler, "Bowl/Level").get_by_role("button", name="Level").click()
+    trend = filler.get_by_test_id("trend")
+    expect(trend.locator("canvas")).to_be_visible()
+    expect(trend).to_contain_text("Bowl / Level")
+    trend.get_by_role("button", name="Close trend").click()
+    expect(trend).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_telephone(filler: Page, scheme: str) -> None:
+    filler.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    filler.set_viewport_size({"width": 390, "height": 844})
+    width = filler.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    filler.get_by_role("button", name="Plant tree").click()
+    filler.get_by_role("treeitem", name="Capper").click()
+    expect(filler.get_by_role("heading", name="Capper")).to_be_visible()
+
+
+def test_values_turn_stale_when_the_edge_node_is_killed_and_live_again_with_it(
+    stack: Stack, filler: Page
+) -> None:
+    row = metric(filler, "Product/Temperature")
+    expect(row).to_have_attribute("data-stale", "false")
+    edge = stack._roles["edge node"]
+    os.kill(edge.pid, signal.SIGKILL)
+    expect(row).to_have_attribute("data-stale", "true")
+    expect(row).to_contain_text("Stale")
+    expect(filler.get_by_test_id("owner-state")).to_contain_text("Offline")
+    expect(filler.get_by_test_id("nodes-offline")).to_contain_text("1")
+    edge.wait_ended(5)
+    stack._start_role("edge node", ["edge", "--config", str(stack.folder / "plant.toml")])
+    expect(row).to_have_attribute("data-stale", "false")
+    expect(filler.get_by_test_id("owner-state")).to_contain_text("Online")
