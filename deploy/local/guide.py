@@ -9,7 +9,10 @@ from deploy.local.settings import describe_url
 if TYPE_CHECKING:
     from deploy.local.stack import Stack
 
-_QUERY = "SELECT * FROM historian.samples ORDER BY time DESC LIMIT 10"
+_QUERY = (
+    "SELECT time, device, metric, value, text, unit FROM historian.samples"
+    " ORDER BY time DESC LIMIT 10"
+)
 
 
 def describe_stack(stack: "Stack") -> str:

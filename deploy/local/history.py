@@ -8,11 +8,11 @@ from proto.sparkplug.topics import NodeId
 
 _COUNT = (
     "SELECT count(*) FROM historian.samples"
-    " WHERE group_id = %(group)s AND edge_node = %(edge)s AND time >= %(since)s"
+    " WHERE group_name = %(group)s AND edge = %(edge)s AND time >= %(since)s"
 )
 _HAS = (
     "SELECT 1 FROM historian.samples"
-    " WHERE group_id = %(group)s AND edge_node = %(edge)s AND time >= %(since)s LIMIT 1"
+    " WHERE group_name = %(group)s AND edge = %(edge)s AND time >= %(since)s LIMIT 1"
 )
 
 

@@ -32,6 +32,8 @@ from deploy.local.watch import Watch, WatchError
 _START_TIMEOUT_S = 60
 _DRAIN_TIMEOUT_S = 20
 _GRACE_S = 10
+_HISTORIAN_GRACE_S = 40
+"""It stores what it has received, for which it allows itself 30 s."""
 _DEFAULT_CONSOLE_PORT = 8080
 
 _SECRET_NAMES = (
@@ -148,7 +150,7 @@ class Stack:
         self._end("simulated plant")
         if drain and "historian" in self._roles and self._watch is not None:
             self.watch.wait(_is_drained, _DRAIN_TIMEOUT_S)
-        self._end("historian")
+        self._end("historian", _HISTORIAN_GRACE_S)
         self._end("host")
 
     def close(self) -> None:
@@ -300,15 +302,15 @@ class Stack:
 
         wait_until(probe, process, timeout_s=_START_TIMEOUT_S, what=what)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, grace_s: float = _GRACE_S) -> None:
         process = self._roles.pop(name, None)
         if process is None:
             return
         if process.poll() is not None:
             process.wait_ended(0)  # its end was told already; what it left behind goes
             return
-        if not process.stop(grace_s=_GRACE_S):
-            self._say(f"{name}: did not end within {_GRACE_S} s and was killed")
+        if not process.stop(grace_s=grace_s):
+            self._say(f"{name}: did not end within {grace_s:g} s and was killed")
         elif process.poll():
             self._say(str(ProcessError(f"{name} ended badly{process.last_words()}")))
 
