@@ -1,0 +1,1 @@
+"""The host's tables, as numbered SQL files that are applied in order and never edited."""
