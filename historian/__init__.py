@@ -1,1 +1,1 @@
-"""."""
+"""The historian: everything that arrives as Sparkplug becomes rows in TimescaleDB or PostgreSQL."""

@@ -1,0 +1,93 @@
+"""The ``historian`` command: reads the settings, runs, stops on SIGTERM and SIGINT."""
+
+import asyncio
+import contextlib
+import signal
+
+import click
+
+from historian.app import Historian
+from historian.errors import ConfigError, HistorianError
+from historian.settings import Settings, read_settings
+
+_USAGE = 2
+
+
+@click.command()
+@click.option("--id", "historian_id", help="Name of this historian; the host's name when absent.")
+@click.option(
+    "--buffer-mib",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Memory for what waits while the database is away; beyond it the oldest is dropped.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 16),
+    default=2,
+    show_default=True,
+    help="COPYs in flight.",
+)
+@click.option(
+    "--status-interval",
+    "status_interval_s",
+    type=click.FloatRange(min=0.05, max=3600),
+    default=5.0,
+    show_default=True,
+    help="Seconds between two status messages on MQTT.",
+)
+def historian(
+    historian_id: str | None, buffer_mib: int, connections: int, status_interval_s: float
+) -> None:
+    """Write everything that arrives as Sparkplug into TimescaleDB or PostgreSQL.
+
+    The broker and the database come from the environment: NEXUS_MQTT_URL, NEXUS_MQTT_USERNAME,
+    NEXUS_MQTT_PASSWORD, NEXUS_DATABASE_URL (each also as NAME_FILE), NEXUS_TOPIC_PREFIX.
+    """
+    try:
+        settings = read_settings(
+            historian_id=historian_id,
+            buffer_mib=buffer_mib,
+            lanes=connections,
+            status_interval_s=status_interval_s,
+        )
+    except ConfigError as error:
+        click.echo(f"historian: {error}", err=True)
+        raise SystemExit(_USAGE) from error
+    try:
+        complete = asyncio.run(run(settings))
+    except HistorianError as error:
+        click.echo(f"historian: {error}", err=True)
+        raise SystemExit(1) from error
+    raise SystemExit(0 if complete else 1)
+
+
+async def run(settings: Settings) -> bool:
+    """Run one historian until a signal comes.
+
+    Returns:
+        Whether everything received is stored.
+
+    Raises:
+        HistorianError: it cannot go on.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        return await Historian(settings).run(stop)
+    except* HistorianError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+
+
+if __name__ == "__main__":
+    historian()

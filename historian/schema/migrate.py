@@ -1,0 +1,129 @@
+"""Brings the schema to this version: numbered SQL files, applied in order by yoyo.
+
+Runs once at the start, on psycopg and in a thread of its own. One historian at a time; whoever
+comes second finds the work done.
+"""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import psycopg
+import yoyo
+from psycopg.conninfo import conninfo_to_dict
+
+from historian.errors import ConfigError, SchemaMismatch, StorageUnavailable
+from historian.schema.server import OLDEST_POSTGRES, DatabaseServer, Edition
+
+_MIGRATIONS: Final = Path(__file__).parent
+_LOCK: Final = 0x4E58_4849_5354  # "NXHIST"
+_CONNECT_TIMEOUT_S: Final = 10
+
+
+def normalize_url(url: str) -> str:
+    """The same database as a ``postgresql://`` address, from any form that libpq takes.
+
+    Raises:
+        ConfigError: not an address of a PostgreSQL database.
+    """
+    try:
+        given = {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(
+            f"NEXUS_DATABASE_URL: {str(error).strip()}, expected postgresql://user@host/database"
+        ) from error
+    user, password = given.pop("user", ""), given.pop("password", "")
+    account = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    database = quote(given.pop("dbname", ""), safe="")
+    host, port = given.pop("host", ""), given.pop("port", "")
+    if host.startswith("/") or "," in host or ":" in host or not host:
+        given |= {name: value for name, value in (("host", host), ("port", port)) if value}
+        place = ""
+    else:
+        place = f"{host}:{port}" if port else host
+    query = f"?{urlencode(given)}" if given else ""
+    return f"postgresql://{account}{'@' if account else ''}{place}/{database}{query}"
+
+
+def migrate(url: str) -> DatabaseServer:
+    """Create or upgrade the schema.
+
+    Args:
+        url: as :func:`normalize_url` gives it.
+
+    Raises:
+        StorageUnavailable: the server does not answer or does not let us in now.
+        SchemaMismatch: the schema is newer than this version, or the server is too old.
+    """
+    try:
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, application_name="historian"
+        ) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            server = _detect(connection)
+            connection.execute("CREATE SCHEMA IF NOT EXISTS historian")
+            _apply(url)
+            return server
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable(f"database: {str(error).strip()}") from error
+    except psycopg.Error as error:
+        raise SchemaMismatch(f"schema historian: {str(error).strip()}") from error
+
+
+def _detect(connection: psycopg.Connection) -> DatabaseServer:
+    number = connection.info.server_version
+    version = f"{number // 10_000}.{number % 10_000}"
+    if number < OLDEST_POSTGRES:
+        raise SchemaMismatch(f"database: PostgreSQL {version}, expected 14 or newer")
+    if not _has_timescale(connection):
+        return DatabaseServer("postgresql", version)
+    row = connection.execute(
+        "SELECT extversion, current_setting('timescaledb.license', true)"
+        " FROM pg_extension WHERE extname = 'timescaledb'"
+    ).fetchone()
+    if row is None:
+        return DatabaseServer("postgresql", version)
+    edition: Edition = "timescaledb" if row[1] == "timescale" else "timescaledb-apache"
+    return DatabaseServer(edition, version, row[0])
+
+
+def _has_timescale(connection: psycopg.Connection) -> bool:
+    """Whether TimescaleDB works in this database; created where the server has it loaded."""
+    laid_out = connection.execute(
+        "SELECT relkind FROM pg_class WHERE oid = to_regclass('historian.sample')"
+    ).fetchone()
+    if laid_out is not None and laid_out[0] == "p":
+        # Partitions stay partitions when the extension comes later.
+        return False
+    offered = connection.execute(
+        "SELECT installed_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+    ).fetchone()
+    if offered is None or offered[0] is not None:
+        return offered is not None
+    preloaded = connection.execute("SHOW shared_preload_libraries").fetchone()
+    if preloaded is None or "timescaledb" not in preloaded[0]:
+        return False
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def _apply(url: str) -> None:
+    separator = "&" if "?" in url else "?"
+    uri = url.replace("postgresql://", "postgresql+psycopg://", 1) + f"{separator}schema=historian"
+    backend = yoyo.get_backend(uri)
+    try:
+        migrations = yoyo.read_migrations(str(_MIGRATIONS))
+        ours = {migration.id for migration in migrations}
+        pending = backend.to_apply(migrations)  # also makes yoyo's own tables
+        applied = {row[0] for row in backend.execute("SELECT migration_id FROM _yoyo_migration")}
+        if newer := sorted(applied - ours):
+            raise SchemaMismatch(
+                f"schema historian: {newer[-1]} is applied, expected nothing newer than"
+                f" {max(ours)}; start a historian of that version"
+            )
+        backend.apply_migrations(pending)
+    finally:
+        backend.connection.close()

@@ -1,0 +1,28 @@
+"""What kind of database server this is, as far as the historian behaves differently on it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Edition = Literal["timescaledb", "timescaledb-apache", "postgresql"]
+
+OLDEST_POSTGRES = 140_000
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """A server and what it offers.
+
+    Attributes:
+        edition: TimescaleDB Community, its Apache edition, or PostgreSQL alone.
+        postgres: version of PostgreSQL, such as ``17.2``.
+        timescale: version of TimescaleDB, where there is one.
+    """
+
+    edition: Edition
+    postgres: str
+    timescale: str | None = None
+
+    @property
+    def samples_are(self) -> str:
+        """How the sample table is laid out, in words."""
+        return "partitions" if self.edition == "postgresql" else "hypertable"

@@ -1,0 +1,79 @@
+"""The SQL of the writers."""
+
+from typing import Final
+
+from historian.rows import FULL_COLUMNS
+
+_COLUMNS: Final = ", ".join(FULL_COLUMNS)
+_FROM_ARRIVING: Final = ", ".join(f"a.{column}" for column in FULL_COLUMNS)
+_SAME: Final = " AND ".join(
+    f"s.{column} IS NOT DISTINCT FROM a.{column}" for column in ("value", "text", "json", "bytes")
+)
+
+CHECK_SETUP: Final = (
+    "CREATE TEMP TABLE arriving (LIKE historian.sample INCLUDING DEFAULTS) ON COMMIT DELETE ROWS",
+    (
+        "CREATE TEMP TABLE arriving_current"
+        " (LIKE historian.current_value INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+    ),
+    # The arriving rows are few and the samples many: each is looked up through the index. Without
+    # statistics on a table that was just filled, the planner might read all samples instead.
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_seqscan = off",
+    "SET enable_material = off",
+)
+
+INSERT_MISSING: Final = f"""
+    INSERT INTO historian.sample ({_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
+    FROM arriving AS a
+    WHERE NOT EXISTS (
+        SELECT FROM historian.sample AS s
+        WHERE s.metric_id = a.metric_id AND s.time = a.time AND {_SAME}
+    )
+"""  # noqa: S608  # column names of ours
+
+UPSERT_CURRENT: Final = f"""
+    INSERT INTO historian.current_value ({_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id) {_FROM_ARRIVING}
+    FROM arriving_current AS a
+    ORDER BY a.metric_id, a.time DESC
+    ON CONFLICT (metric_id) DO UPDATE SET
+        {", ".join(f"{column} = excluded.{column}" for column in FULL_COLUMNS[1:])}
+    WHERE excluded.time >= current_value.time
+"""  # noqa: S608  # column names of ours
+
+INSERT_EVENTS: Final = """
+    INSERT INTO historian.event (time, kind, group_name, edge, device, detail)
+    SELECT to_timestamp(time_ms / 1000.0), kind, group_name, edge, device, detail::jsonb
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        AS t (time_ms, kind, group_name, edge, device, detail)
+"""
+
+DESCRIBE_METRICS: Final = """
+    INSERT INTO historian.metric AS m (group_name, edge, device, name, datatype,
+        unit, low, high, description, writable, uns_path, properties)
+    SELECT group_name, edge, device, name, datatype,
+        unit, low, high, description, writable, uns_path, properties::jsonb
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::float8[], $8::float8[], $9::text[], $10::bool[], $11::text[], $12::text[])
+        AS t (group_name, edge, device, name, datatype,
+            unit, low, high, description, writable, uns_path, properties)
+    ORDER BY group_name, edge, device, name, datatype
+    ON CONFLICT (group_name, edge, coalesce(device, ''), name, datatype) DO UPDATE SET
+        unit = excluded.unit, low = excluded.low, high = excluded.high,
+        description = excluded.description, writable = excluded.writable,
+        uns_path = excluded.uns_path, properties = excluded.properties,
+        superseded = false, last_described = now()
+    RETURNING m.metric_id, m.group_name, m.edge, m.device, m.name, m.datatype
+"""
+
+SUPERSEDE_METRICS: Final = """
+    UPDATE historian.metric AS old SET superseded = true
+    FROM historian.metric AS new
+    WHERE new.metric_id = ANY ($1::integer[]) AND old.metric_id <> ALL ($1::integer[])
+        AND NOT old.superseded
+        AND old.group_name = new.group_name AND old.edge = new.edge
+        AND old.device IS NOT DISTINCT FROM new.device AND old.name = new.name
+"""
