@@ -1,7 +1,7 @@
 """The suite's own roles as processes, started as a user starts them.
 
-An edge node from its TOML file and a host with its REST API, each with what a test needs of it and
-nothing of its inside.
+The simulated plant, an edge node from its TOML file, a host with its REST API: each with what a
+test needs of it and nothing of its inside.
 """
 
 import http.client
@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local.ports import find_free_port
+from deploy.local.plant_document import format_toml, place_document, read_example
+from deploy.local.ports import find_free_port, is_listening
 from deploy.local.process import Process, wait_until
+from proto.control.node import NodeDocument
 
 ROOT = Path(__file__).resolve().parents[2]
 _CLI = (sys.executable, "-m", "deploy.local.cli")
@@ -26,13 +28,57 @@ def _environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
+class Plant:
+    """The simulated bottling line, which can be switched off and on again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = find_free_port()
+        self._log = folder / "plant.log"
+        self._process: Process | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Switch it on and wait until it answers."""
+        argv = (*_CLI, "simulate", "modbus", "--port", str(self.port))
+        self._process = Process("plant", argv, log=self._log, env=_environment())
+        wait_until(
+            lambda: is_listening(self.port), self._process, timeout_s=20, what="offer Modbus"
+        )
+        return self
+
+    def stop(self) -> None:
+        """Switch it off."""
+        if self._process is not None:
+            self._process.stop(grace_s=5)
+            self._process = None
+
+    def configuration(self, edge: str, mqtt_url: str, folder: Path) -> NodeDocument:
+        """Return the documented example for this plant, as this edge node of group interop."""
+        placed = place_document(
+            read_example(),
+            mqtt_url=mqtt_url,
+            mqtt_username=None,
+            modbus_port=self.port,
+            topic_prefix="$nexus",
+            state_dir=folder / "state",
+            status_interval_s=1.0,
+        )
+        node = placed.node.model_copy(update={"group": "interop", "edge": edge})
+        return placed.model_copy(update={"node": node})
+
+
 class EdgeNode:
     """An edge node process that can be stopped, killed and started again."""
 
-    def __init__(self, folder: Path, configuration: str) -> None:
+    def __init__(self, folder: Path, configuration: NodeDocument) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "edge.toml"
-        self._file.write_text(configuration)
+        self._file.write_text(format_toml(configuration))
         self._log = folder / "edge.log"
         self._process: Process | None = None
 
@@ -45,7 +91,7 @@ class EdgeNode:
 
     def start(self) -> Self:
         """Start it; return at once."""
-        argv = (*_CLI, "edge", str(self._file))
+        argv = (*_CLI, "edge", "--config", str(self._file))
         self._process = Process("edge node", argv, log=self._log, env=_environment())
         return self
 
