@@ -117,6 +117,13 @@ describe("a birth or death", () => {
   });
 });
 
+it("does not take a time that was never told for 1970", () => {
+  const plant = plantWith(node("g/e", [device("d", [metric("a", { timestamp_ms: 0 })], { since_ms: 0 })]));
+  const part = plant.nodes.get("g/e")?.devices.get("d");
+  expect(part?.sinceMs).toBeNull();
+  expect(part?.metrics.get("a")?.timestampMs).toBeNull();
+});
+
 describe("health", () => {
   it("of a device is offline before it is stale, stale before it is bad", () => {
     const plant = plantWith(

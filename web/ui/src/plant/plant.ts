@@ -70,7 +70,7 @@ export class Plant {
 
   private define(owner: Owner, json: DeviceJson | NodeJson, changes: Changes): void {
     owner.online = json.online;
-    owner.sinceMs = json.since_ms;
+    owner.sinceMs = moment(json.since_ms);
     const known = new Map(owner.metrics);
     owner.metrics.clear();
     owner.staleCount = 0;
@@ -99,11 +99,16 @@ export class Plant {
     owner.badCount += Number(isBad(now.quality)) - Number(isBad(metric.quality) && metric.version > 0);
     metric.value = now.value;
     metric.quality = now.quality;
-    metric.timestampMs = now.timestamp_ms;
+    metric.timestampMs = moment(now.timestamp_ms);
     metric.stale = now.stale;
     metric.version += 1;
     this.history.record(metric);
   }
+}
+
+/** What was never told comes as 0 or null. */
+function moment(timeMs: number | null): number | null {
+  return timeMs === 0 ? null : timeMs;
 }
 
 function isBad(quality: number): boolean {

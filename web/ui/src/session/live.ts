@@ -5,10 +5,11 @@
 
 import { onScopeDispose, shallowRef, type ShallowRef } from "vue";
 
+import type { Metric } from "../plant/model";
 import { Changes, Plant } from "../plant/plant";
 import { RateMeter } from "../plant/rate";
 import { FrameQueue } from "../wire/frames";
-import { LiveLink, liveUrl, type LinkState } from "../wire/live";
+import { LiveLink, liveUrl, type HostAnswer, type LinkState } from "../wire/live";
 import type { HostJson, NoticeMessage, ServerMessage } from "../wire/messages";
 import { currentUser } from "../wire/rest";
 import type { Writes } from "./writes";
@@ -41,6 +42,7 @@ export class Live {
   });
   private readonly socket: LiveLink;
   private skewMs = 0;
+  private heardMs = 0;
   private noticeId = 0;
 
   constructor(writes: Writes, signedOut: () => void) {
@@ -53,7 +55,7 @@ export class Live {
         if (this.link.value.kind === "open" && state.kind !== "open") writes.lostConnection();
         this.link.value = state;
       },
-      refused: () => sessionEnded(signedOut),
+      ask: () => askHost(signedOut),
     });
     const timer = window.setInterval(() => {
       this.tick();
@@ -76,6 +78,12 @@ export class Live {
   /** The host's time now, finer than the ticking `nowMs`. */
   hostTimeMs(): number {
     return Date.now() + this.skewMs;
+  }
+
+  /** Until when, by the host's clock, a value is known to hold: now, or when the host was last heard. */
+  knownUntilMs(metric: Metric): number | null {
+    if (metric.stale) return null;
+    return this.connected ? this.hostTimeMs() : this.heardMs;
   }
 
   private tick(): void {
@@ -123,17 +131,18 @@ export class Live {
 
   /** Ages are told by the host's clock, whatever this computer thinks the time is. */
   private setClock(serverTimeMs: number): void {
+    this.heardMs = serverTimeMs;
     this.skewMs = serverTimeMs - Date.now();
   }
 }
 
-/** Whether the socket was lost because the session is over; then says so. */
-async function sessionEnded(signedOut: () => void): Promise<boolean> {
+/** Asks who is signed in, which tells whether the host is there and the session holds. */
+async function askHost(signedOut: () => void): Promise<HostAnswer> {
   try {
-    if ((await currentUser()) !== null) return false;
+    if ((await currentUser()) !== null) return "well";
   } catch {
-    return false; // the host is away, which is why the socket was lost
+    return "away"; // the banner says so
   }
   signedOut();
-  return true;
+  return "signed-out";
 }

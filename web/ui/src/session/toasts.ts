@@ -20,7 +20,7 @@ export class Toasts {
     this.lastId += 1;
     const toast = { id: this.lastId, tone, text };
     this.list.value = [...this.list.value, toast].slice(-MOST);
-    window.setTimeout(() => {
+    setTimeout(() => {
       this.dismiss(toast.id);
     }, STAY_MS[tone]);
   }

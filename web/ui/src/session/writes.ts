@@ -64,7 +64,7 @@ export class Writes {
     const early = this.early.get(id);
     if (early !== undefined) this.result(early);
     else {
-      window.setTimeout(() => {
+      setTimeout(() => {
         this.settle(id, "The host did not say what became of the write.");
       }, SILENCE_MS);
     }

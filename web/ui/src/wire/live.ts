@@ -1,8 +1,9 @@
 /**
  * The live socket: connects, hands on parsed messages, reconnects with back-off.
  *
- * Knows nothing of what the messages mean. `refused` is asked after every failure, because a browser
- * does not tell a page why an upgrade was refused: an expired session looks like a dead host.
+ * Knows nothing of what the messages mean. `ask` is called when the socket does not tell enough: a
+ * browser does not say why an upgrade was refused, so an expired session looks like a dead host; and a
+ * connection whose other end vanished looks like a plant in which nothing happens.
  */
 
 import { Backoff } from "./backoff";
@@ -14,22 +15,26 @@ export type LinkState =
   | { readonly kind: "waiting"; readonly retryAtMs: number }
   | { readonly kind: "closed" };
 
+/** What the host says when asked outside of the socket: all is well, nothing, or "who are you?". */
+export type HostAnswer = "well" | "away" | "signed-out";
+
 export interface LiveHandlers {
   message(message: ServerMessage): void;
   state(state: LinkState): void;
-  /** Resolves to true when connecting again is pointless (nobody is signed in any more). */
-  refused(): Promise<boolean>;
+  ask(): Promise<HostAnswer>;
 }
 
 /** An open socket that never delivers its first message is given up after this time. */
 const FIRST_MESSAGE_MS = 15_000;
+/** After so long without a message the host is asked whether it is still there. */
+const SILENCE_MS = 10_000;
 
 export class LiveLink {
   private readonly url: string;
   private readonly handlers: LiveHandlers;
   private readonly backoff = new Backoff({ firstMs: 500, limitMs: 15_000, random: Math.random });
   private socket: WebSocket | null = null;
-  private timer: number | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
   constructor(url: string, handlers: LiveHandlers) {
@@ -49,32 +54,36 @@ export class LiveLink {
 
   close(): void {
     this.closed = true;
-    window.clearTimeout(this.timer);
+    clearTimeout(this.timer);
     this.drop();
     this.handlers.state({ kind: "closed" });
+  }
+
+  private after(ms: number, act: () => void): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(act, ms);
   }
 
   private drop(): void {
     const socket = this.socket;
     this.socket = null;
     if (socket === null) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onmessage = socket.onclose = null;
     socket.close();
   }
 
   private connect(): void {
-    window.clearTimeout(this.timer);
     this.handlers.state({ kind: "connecting" });
     const socket = new WebSocket(this.url);
     this.socket = socket;
     let heard = false;
-    this.timer = window.setTimeout(() => {
+    this.after(FIRST_MESSAGE_MS, () => {
       this.lost();
-    }, FIRST_MESSAGE_MS);
+    });
     socket.onmessage = (event: MessageEvent<unknown>) => {
+      this.listen();
       if (!heard) {
         heard = true;
-        window.clearTimeout(this.timer);
         this.backoff.reset();
         this.handlers.state({ kind: "open" });
       }
@@ -87,17 +96,29 @@ export class LiveLink {
     };
   }
 
+  /** Waits for the next message, but not for ever. */
+  private listen(): void {
+    this.after(SILENCE_MS, () => {
+      const { socket } = this;
+      void this.handlers.ask().then((answer) => {
+        if (this.socket !== socket || socket === null) return;
+        if (answer === "well") this.listen();
+        else if (answer === "signed-out") this.close();
+        else this.lost();
+      });
+    });
+  }
+
   private lost(): void {
-    window.clearTimeout(this.timer);
     this.drop();
     if (this.closed) return;
     const pause = this.backoff.next();
     this.handlers.state({ kind: "waiting", retryAtMs: Date.now() + pause });
-    this.timer = window.setTimeout(() => {
+    this.after(pause, () => {
       this.connect();
-    }, pause);
-    void this.handlers.refused().then((pointless) => {
-      if (pointless) this.close();
+    });
+    void this.handlers.ask().then((answer) => {
+      if (answer === "signed-out" && !this.closed) this.close();
     });
   }
 }

@@ -26,6 +26,7 @@ export class Unreachable extends Error {
 }
 
 const BASE = "api/v1";
+const ANSWER_MS = 8_000;
 
 async function call(method: string, path: string, body?: unknown): Promise<unknown> {
   let response: Response;
@@ -33,6 +34,7 @@ async function call(method: string, path: string, body?: unknown): Promise<unkno
     response = await fetch(`${BASE}/${path}`, {
       method,
       credentials: "same-origin",
+      signal: AbortSignal.timeout(ANSWER_MS),
       headers: { accept: "application/json", "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
