@@ -117,6 +117,38 @@ describe("a birth or death", () => {
   });
 });
 
+describe("what came and went", () => {
+  const texts = (plant: Plant, next: ReturnType<typeof node>) => {
+    const changes = new Changes();
+    plant.node(next, changes);
+    return changes.happenings.map(({ text }) => text);
+  };
+  const with_ = (filler: boolean, changes = {}) => node("g/e", [device("filler", [], { online: filler })], changes);
+
+  it("is told of a node, its devices not counted apart", () => {
+    const plant = plantWith(with_(true));
+    expect(texts(plant, with_(false, { online: false }))).toEqual(["g/e is offline"]);
+    expect(texts(plant, with_(true, { births: 2 }))).toEqual(["g/e is online again"]);
+  });
+
+  it("is told of a device that is lost and found", () => {
+    const plant = plantWith(with_(true));
+    expect(texts(plant, with_(false))).toEqual(["g/e/filler is offline"]);
+    expect(texts(plant, with_(false))).toEqual([]);
+    expect(texts(plant, with_(true))).toEqual(["g/e/filler is online again"]);
+  });
+
+  it("is not told of devices that are born again after their node's rebirth", () => {
+    const plant = plantWith(with_(true));
+    expect(texts(plant, with_(false, { births: 2 }))).toEqual([]);
+    expect(texts(plant, with_(true, { births: 2 }))).toEqual([]);
+  });
+
+  it("is not told of what is met for the first time", () => {
+    expect(texts(new Plant(), with_(false, { online: false }))).toEqual([]);
+  });
+});
+
 it("does not take a time that was never told for 1970", () => {
   const plant = plantWith(node("g/e", [device("d", [metric("a", { timestamp_ms: 0 })], { since_ms: 0 })]));
   const part = plant.nodes.get("g/e")?.devices.get("d");

@@ -6,6 +6,7 @@
  */
 
 import type { DeviceJson, MetricJson, NodeJson, SnapshotMessage, ValueTuple } from "../wire/messages";
+import { Journal, standing, type Happening } from "./journal";
 import { Metric, PlantDevice, PlantNode, type Owner } from "./model";
 import { qualityKind } from "./quality";
 import { SeriesBudget } from "./seriesBudget";
@@ -15,12 +16,14 @@ export class Changes {
   /** Nodes, devices, their metrics or their states changed. */
   structure = false;
   readonly owners = new Set<Owner>();
+  readonly happenings: Happening[] = [];
   points = 0;
 }
 
 export class Plant {
   readonly nodes = new Map<string, PlantNode>();
   readonly history = new SeriesBudget();
+  private readonly journal = new Journal();
 
   snapshot(message: SnapshotMessage, changes: Changes): void {
     const named = new Set(message.nodes.map((node) => node.id));
@@ -32,6 +35,7 @@ export class Plant {
   /** A birth or death of a node or of one of its devices: the node's whole picture. */
   node(json: NodeJson, changes: Changes): void {
     let node = this.nodes.get(json.id);
+    const before = node === undefined ? null : standing(node);
     if (node === undefined) {
       node = new PlantNode(json.id, json.group, json.edge);
       this.nodes.set(json.id, node);
@@ -51,6 +55,7 @@ export class Plant {
       }
       this.define(device, deviceJson, changes);
     }
+    if (before !== null) changes.happenings.push(...this.journal.compare(before, node));
     changes.structure = true;
   }
 

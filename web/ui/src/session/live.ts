@@ -93,7 +93,7 @@ export class Live {
 
   private apply(batch: readonly ServerMessage[]): void {
     const changes = new Changes();
-    const notices: Notice[] = [];
+    const notices: NoticeMessage[] = [];
     for (const message of batch) {
       switch (message.type) {
         case "snapshot":
@@ -116,17 +116,23 @@ export class Live {
           this.writes.result(message);
           break;
         case "notice":
-          this.noticeId += 1;
-          notices.push({ ...message, id: this.noticeId });
+          notices.push(message);
           break;
       }
     }
     this.rate.add(changes.points, Date.now());
     if (changes.structure) this.structure.value += 1;
     if (changes.owners.size > 0) this.values.value += 1;
-    if (notices.length > 0) {
-      this.notices.value = [...notices.reverse(), ...this.notices.value].slice(0, NOTICES_KEPT);
+    for (const { level, text, atMs } of changes.happenings) {
+      notices.push({ type: "notice", level, text, at_ms: atMs ?? this.hostTimeMs() });
     }
+    this.tell(notices);
+  }
+
+  private tell(notices: readonly NoticeMessage[]): void {
+    if (notices.length === 0) return;
+    const numbered = notices.map((notice) => ({ ...notice, id: (this.noticeId += 1) }));
+    this.notices.value = [...numbered.reverse(), ...this.notices.value].slice(0, NOTICES_KEPT);
   }
 
   /** Ages are told by the host's clock, whatever this computer thinks the time is. */

@@ -80,7 +80,8 @@ export class Writes {
       return;
     }
     this.early.delete(message.id);
-    this.settle(message.id, message.ok ? null : (message.reason ?? "The host gave no reason."));
+    const problem = message.ok ? null : (message.reason ?? "The host gave no reason.");
+    this.settle(message.id, problem, message.ok ? message.reason : null);
   }
 
   /** The socket is gone: outcomes that were to come on it will not come. */
@@ -90,14 +91,15 @@ export class Writes {
     }
   }
 
-  private settle(id: string, problem: string | null): void {
+  private settle(id: string, problem: string | null, remark: string | null = null): void {
     const attempt = this.accepted.get(id);
     if (attempt === undefined) return;
     this.accepted.delete(id);
     const { metric, value } = attempt;
     if (problem === null) {
       this.attempts.delete(metric.key);
-      this.toasts.show("calm", `${metric.name} is now ${describe(metric, value)}`);
+      const more = remark === null ? "" : `: ${remark}`;
+      this.toasts.show("calm", `${metric.name} is now ${describe(metric, value)}${more}`);
     } else this.fail(metric, value, problem);
   }
 
