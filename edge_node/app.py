@@ -1,6 +1,7 @@
 """The wiring of one edge node: what is made of the configuration, who is told what, the end."""
 
 import time
+from typing import Final
 
 import structlog
 import trio
@@ -23,6 +24,9 @@ from proto.control.topics import node_status_topic
 from proto.sparkplug.edge_events import EdgeOptions, WriteRequested
 from proto.sparkplug.edge_session import EdgeSession
 from proto.sparkplug.topics import NodeId
+
+START_PACE_S: Final = 0.01
+"""Devices are brought online one each 10 ms, so that births are no burst and delay no poll."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +91,7 @@ class EdgeNode:
                     tags[device.name],
                     self._publisher,
                     lateness=self._counters.lateness,
+                    start_spread_s=len(document.devices) * START_PACE_S,
                     now_ms=now_ms,
                 )
         self._link = NodeLink(
@@ -125,6 +130,7 @@ class EdgeNode:
         while True:
             await trio.sleep(self._document.node.status_interval_s)
             self._publish_status()
+            self._counters.lateness.begin_window()
 
     def _last_words(self) -> None:
         reason = "edge node stopped"

@@ -32,6 +32,7 @@ class Counters:
 
     def document(self) -> NodeCounters:
         """Return the counters' part of the node's status document."""
+        lateness = self.lateness
         return NodeCounters(
             points_published=self.points_published,
             points_unsent=self.points_unsent,
@@ -41,7 +42,7 @@ class Counters:
             reconnects=self.reconnects,
             commands_rejected=self.commands_rejected,
             values_refused=self.values_refused,
-            polls=self.lateness.count,
-            lateness_p99_ms=round(self.lateness.quantile_s(0.99) * 1000, 1),
-            lateness_max_ms=round(self.lateness.maximum_s * 1000, 1),
+            polls=lateness.count,
+            lateness_p99_ms=round(lateness.quantile_s(0.99) * 1000, 1),
+            lateness_max_ms=round(lateness.maximum_s * 1000, 1),
         )

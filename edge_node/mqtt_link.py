@@ -172,7 +172,8 @@ class MqttConnection:
         """Wait until everything is written and every QoS 1 message acknowledged, or it is lost."""
         while not self._lost.is_set():
             self._forget_acknowledged()
-            if not self._unacknowledged and not self._client.want_write():
+            waits = self._client.want_write() or self._sock.buffered
+            if not self._unacknowledged and not waits:
                 return
             self._progress = trio.Event()
             await self._progress.wait()
@@ -267,16 +268,19 @@ class MqttConnection:
             self._progress.set()
 
     async def _write(self) -> None:
+        client, sock = self._client, self._sock
         while not self._lost.is_set():
             await self._writable.wait()
             self._writable = trio.Event()
-            self._check(self._client.loop_write())
-            while self._client.want_write() and not self._lost.is_set():
+            while not self._lost.is_set() and (client.want_write() or sock.buffered):
+                self._check(client.loop_write())
                 try:
-                    await trio.lowlevel.wait_writable(self._sock.fileno())
+                    if not sock.flush():
+                        await trio.lowlevel.wait_writable(sock.fileno())
                 except (trio.ClosedResourceError, ValueError):
                     return
-                self._check(self._client.loop_write())
+                except OSError:
+                    self._end("connection lost")
             self._queued_bytes = 0
             self._progress.set()
 
@@ -286,6 +290,8 @@ class MqttConnection:
             self._check(self._client.loop_misc())
 
     def _check(self, rc: MQTTErrorCode) -> None:
+        if self._sock.buffered:
+            self._writable.set()
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._end(mqtt.error_string(rc))
 

@@ -5,6 +5,7 @@ It knows nothing of MQTT beyond the address.
 
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,8 @@ import trio
 from edge_node.errors import BrokerUnreachable
 
 OPEN_TIMEOUT_S = 10.0
+BUFFER_BYTES = 256 * 1024
+"""How much is gathered before it must be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,28 @@ class Endpoint:
 
 
 class LinkSocket:
-    """A connected, non-blocking socket that remembers what went wrong on it.
+    """A connected, non-blocking socket that gathers writes and remembers what went wrong on it.
+
+    A protocol engine that writes packet by packet costs a system call each; gathered, all that is
+    said at one moment is one.
 
     Attributes:
         failure: the last error that was not merely "not now".
     """
 
-    __slots__ = ("_closed", "_sock", "_tls", "failure")
+    __slots__ = ("_buffer", "_closed", "_sock", "_tls", "failure")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._closed = False
+        self._buffer = bytearray()
         self.failure: str | None = None
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait for :meth:`flush`."""
+        return len(self._buffer)
 
     def recv(self, buffer_size: int) -> bytes:
         """Read what is there.
@@ -64,25 +76,40 @@ class LinkSocket:
             raise
 
     def send(self, buffer: bytes | bytearray) -> int:
-        """Write what fits.
+        """Gather bytes; :meth:`flush` writes them.
 
         Raises:
-            BlockingIOError: nothing fits.
+            BlockingIOError: enough has been gathered.
+        """
+        if len(self._buffer) >= BUFFER_BYTES:
+            raise BlockingIOError
+        self._buffer += buffer
+        return len(buffer)
+
+    def flush(self) -> bool:
+        """Write what fits of what was gathered; return whether all of it did.
+
+        Raises:
             OSError: the connection is gone.
         """
+        buffer = self._buffer
         try:
-            return self._sock.send(buffer)
+            while buffer:
+                del buffer[: self._sock.send(buffer)]
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
+            return False
         except OSError as exc:
-            # A TLS alert that explains the end may already wait to be read; it is not overwritten.
+            # A TLS alert that explains the end may already have been read; it is not overwritten.
             self.failure = self.failure or explain_os_error(exc)
             raise
+        return True
 
     def close(self) -> None:
-        """Close, once, telling trio's waiting tasks first."""
+        """Close, once, telling trio's waiting tasks first; the last words are tried."""
         if not self._closed:
             self._closed = True
+            with suppress(OSError):
+                self.flush()
             trio.lowlevel.notify_closing(self._sock.fileno())
             self._sock.close()
 

@@ -24,15 +24,20 @@ class Lateness:
     """How late polls began, as a histogram: exact to 0.1 ms up to 100 ms, to 1 ms up to 1 s.
 
     Attributes:
-        count: polls.
-        maximum_s: the latest.
+        count: polls since the start.
+        maximum_s: the latest since the start.
     """
 
-    __slots__ = ("_coarse", "_fine", "count", "maximum_s")
+    __slots__ = ("_coarse", "_fine", "_from", "count", "maximum_s")
 
     def __init__(self) -> None:
         self.count = 0
         self.maximum_s = 0.0
+        self.begin_window()
+
+    def begin_window(self) -> None:
+        """Have quantiles tell of the polls from now on."""
+        self._from = self.count
         self._fine = [0] * 1000
         self._coarse = [0] * 1000
 
@@ -46,15 +51,15 @@ class Lateness:
         self.maximum_s = max(self.maximum_s, late_s)
 
     def quantile_s(self, part: float) -> float:
-        """Return the lateness that ``part`` of all polls stayed within, 0 when there were none."""
-        wanted = part * self.count
+        """Return the lateness that ``part`` of the window's polls stayed within, 0 without any."""
+        wanted = part * (self.count - self._from)
         seen = 0
         for width, column in ((0.0001, self._fine), (0.001, self._coarse)):
             for index, count in enumerate(column):
                 seen += count
                 if count and seen >= wanted:
                     return min((index + 1) * width, self.maximum_s)
-        return self.maximum_s
+        return self.maximum_s if wanted else 0.0
 
 
 class Beats:

@@ -23,8 +23,6 @@ FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
 MAX_WAITING_WRITES: Final = 1000
 
-_START_SPREAD_S = 1.0
-
 log = structlog.get_logger(__name__)
 
 
@@ -51,6 +49,7 @@ class DeviceSupervisor:
         sink: where values go.
         lateness: counts how late polls begin, for all devices.
         now_ms: wall clock, milliseconds since the epoch.
+        start_spread_s: the first attempt comes at a stable point within this time.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class DeviceSupervisor:
         *,
         lateness: Lateness,
         now_ms: Callable[[], int],
+        start_spread_s: float = 0.0,
     ) -> None:
         self.name = document.name
         self.state = DeviceState("connecting", now_ms())
@@ -70,6 +70,7 @@ class DeviceSupervisor:
         self._sink = sink
         self._lateness = lateness
         self._now_ms = now_ms
+        self._start_spread_s = start_spread_s
         self._intervals = {
             group.name: group.interval_s
             for group in document.poll_groups
@@ -82,8 +83,7 @@ class DeviceSupervisor:
     async def run(self) -> None:
         """Keep the device connected and polled until cancelled."""
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
-        first = next(iter(self._intervals))
-        await trio.sleep(phase(self.name, first) * min(self._intervals[first], _START_SPREAD_S))
+        await trio.sleep(phase(self.name, "") * self._start_spread_s)
         while True:
             reason = await self._serve_once(backoff)
             self._lose(reason)

@@ -40,7 +40,7 @@ class NodeCounters(Document):
     polls: int = 0
     """Polls on their beat, over all devices."""
     lateness_p99_ms: float = 0.0
-    """How late 99 of 100 polls began at most."""
+    """How late 99 of 100 polls began at most, since the last status document."""
     lateness_max_ms: float = 0.0
 
 

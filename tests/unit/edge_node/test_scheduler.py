@@ -98,3 +98,13 @@ def test_lateness_tells_quantiles_and_the_maximum() -> None:
     assert lateness.quantile_s(0.99) == pytest.approx(0.301)
     assert lateness.quantile_s(1.0) == 7.0
     assert lateness.maximum_s == 7.0
+
+
+def test_lateness_windows_begin_anew_and_the_totals_stay() -> None:
+    lateness = Lateness()
+    lateness.add(0.5)
+    lateness.begin_window()
+    assert lateness.quantile_s(0.99) == 0
+    lateness.add(0.01)
+    assert lateness.quantile_s(0.99) == pytest.approx(0.0101)
+    assert (lateness.count, lateness.maximum_s) == (2, 0.5)
