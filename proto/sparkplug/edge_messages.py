@@ -19,6 +19,9 @@ from proto.sparkplug.topics import MessageType, NodeId, format_topic
 NUMBERS: Final = 256
 """seq and bdSeq count 0 to 255 and start over."""
 
+BD_SEQ_ALIAS: Final = 0
+"""The pool of aliases begins at 1."""
+
 
 class EdgeMessages:
     """Writes a node's messages: QoS 0 but for NDEATH, which is QoS 1; none is retained."""
@@ -36,8 +39,11 @@ class EdgeMessages:
     def nbirth(self, table: MetricTable, bd_seq: int, now_ms: int) -> Publish:
         """The node's birth; seq starts over. bdSeq is that of the connection's will."""
         self._seq = 0
+        # Where aliases are used every metric of a birth has one (6.4.6), but for the rebirth
+        # command, which must not (5.17).
+        alias = BD_SEQ_ALIAS if self._options.aliases else None
         own = (
-            Metric(BD_SEQ, DataType.INT64, bd_seq, now_ms),
+            Metric(BD_SEQ, DataType.INT64, bd_seq, now_ms, alias),
             Metric(REBIRTH, DataType.BOOLEAN, False, now_ms),
         )
         return self._birth(self._nbirth, [*table.births(now_ms), *own], now_ms)
