@@ -85,7 +85,7 @@ class MqttBroker:
             process = self._start_mosquitto(log)
         else:
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
-            argv = [sys.executable, "-m", "deploy.local.amqtt_broker", str(self.port)]
+            argv = [sys.executable, "-P", "-m", "deploy.local.amqtt_broker", str(self.port)]
             process = Process("broker (amqtt)", argv, log=log, env=env)
         try:
             wait_until(

@@ -287,7 +287,7 @@ class Stack:
             "PYTHONPATH": str(ROOT),
         }
         environment |= {name: value for name, value in given.items() if value}
-        argv = [sys.executable, "-m", "deploy.local.cli", "--log-level", self._log_level]
+        argv = [sys.executable, "-P", "-m", "deploy.local.cli", "--log-level", self._log_level]
         log = self.folder / "log" / f"{name.replace(' ', '-')}.log"
         process = Process(name, [*argv, *arguments], log=log, env=environment, cwd=self.folder)
         self._roles[name] = process
