@@ -44,6 +44,9 @@ EXCEPTIONS = {
 }
 """Modbus V1.1b3 7."""
 
+GATEWAY_EXCEPTIONS = frozenset({10, 11})
+"""A gateway speaks for a unit that is not there."""
+
 
 class ProtocolError(Exception):
     """The bytes are not Modbus: what follows cannot be trusted, the connection must be closed."""

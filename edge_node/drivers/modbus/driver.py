@@ -17,6 +17,7 @@ from edge_node.drivers.base import (
 )
 from edge_node.drivers.modbus.address import Table
 from edge_node.drivers.modbus.codec import (
+    GATEWAY_EXCEPTIONS,
     Answer,
     describe_exception,
     mask_write_request,
@@ -33,7 +34,6 @@ from edge_node.drivers.modbus.reader import GroupReader, Learned
 from proto.control.device import ModbusDevice
 
 _ILLEGAL_FUNCTION = 1
-_GATEWAY_EXCEPTIONS = frozenset({10, 11})
 _SHORTEST_CONNECT_S = 3.0
 """A lost SYN is sent again after one second: less would never see the second one answered."""
 
@@ -143,6 +143,8 @@ class ModbusDriver:
         if line is None:
             raise DeviceUnreachable("not connected")
         connection = self._connection
+        if line.is_suspect(connection.unit_id):
+            retries = 0  # a unit that is away is looked for gently
         while True:
             if connection.pause_s:
                 await trio.sleep_until(self._quiet_until)
@@ -215,7 +217,7 @@ class ModbusDriver:
         return True
 
     def _check(self, point: Point, value: RawValue, answer: Answer) -> None:
-        if answer.exception in _GATEWAY_EXCEPTIONS:
+        if answer.exception in GATEWAY_EXCEPTIONS:
             raise DeviceUnreachable(f"gateway: {describe_exception(answer.exception)}")
         if answer.exception:
             raise RequestRejected(

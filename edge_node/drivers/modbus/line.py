@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from edge_node.drivers.base import DeviceUnreachable
-from edge_node.drivers.modbus.codec import Answer, Codec, ProtocolError
+from edge_node.drivers.modbus.codec import GATEWAY_EXCEPTIONS, Answer, Codec, ProtocolError
 from edge_node.drivers.modbus.wire import Wire
 
 Connect = Callable[[], Awaitable[Wire]]
@@ -46,6 +46,10 @@ class _Exchange:
 class Line:
     """A connection that is made on demand and thrown away when it misbehaves.
 
+    A unit that did not answer is a suspect. Its next requests go over a spare connection, so that
+    its neighbours never wait for it; with its first answer it comes back. A server that grants no
+    second connection is asked on the first.
+
     Args:
         name: for messages: ``10.0.0.5:502``.
         connect: makes the wire; raises ``OSError``.
@@ -58,6 +62,7 @@ class Line:
     ) -> None:
         self.name = name
         self.users = 0
+        """Drivers that use the line; kept by whoever hands it out."""
         self.connects = 0
         self.late_answers = 0
         self._connect = connect
@@ -71,6 +76,8 @@ class Line:
         self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
         self._sending = trio.Lock()
         self._connecting = trio.Lock()
+        self._suspects: set[int] = set()
+        self._spare: Line | None = None
 
     async def ensure_connected(self, timeout_s: float) -> None:
         """Connect unless connected.
@@ -103,6 +110,46 @@ class Line:
             RequestTimeout: a request was not answered within ``timeout_s`` of being sent.
             DeviceUnreachable: the connection is gone; the next request makes a new one.
         """
+        if unit_id in self._suspects:
+            return await self._ask_suspect(unit_id, pdus, timeout_s)
+        try:
+            answers = await self._request(unit_id, pdus, timeout_s)
+        except RequestTimeout:
+            if self.users > 1:
+                self._suspects.add(unit_id)
+            raise
+        if self.users > 1 and any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
+            self._suspects.add(unit_id)
+        return answers
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is on its way."""
+        return bool(self._pending)
+
+    def is_suspect(self, unit_id: int) -> bool:
+        """Whether a unit did not answer when it was last asked."""
+        return unit_id in self._suspects
+
+    async def _ask_suspect(
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
+    ) -> list[Answer]:
+        spare = self._spare
+        if spare is None:
+            spare = self._spare = Line(self.name, self._connect, self._make_codec)
+        try:
+            await spare.ensure_connected(timeout_s)
+        except DeviceUnreachable:
+            answers = await self._request(unit_id, pdus, timeout_s)
+        else:
+            answers = await spare.request(unit_id, pdus, timeout_s)
+        if not any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
+            self._suspects.discard(unit_id)
+            if not self._suspects and not spare.is_busy:
+                self._close_spare()
+        return answers
+
+    async def _request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
         answers: list[Answer] = []
         waiting = list(pdus)
         while waiting:
@@ -269,3 +316,10 @@ class Line:
     def close(self) -> None:
         """Close at once; never raises."""
         self._drop()
+        self._close_spare()
+        self._suspects.clear()
+
+    def _close_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()

@@ -13,7 +13,12 @@ import structlog
 
 from edge_node.drivers.base import DeviceUnreachable, RawValue
 from edge_node.drivers.modbus.address import Table
-from edge_node.drivers.modbus.codec import Answer, describe_exception, read_request
+from edge_node.drivers.modbus.codec import (
+    GATEWAY_EXCEPTIONS,
+    Answer,
+    describe_exception,
+    read_request,
+)
 from edge_node.drivers.modbus.decode import BlockDecoder
 from edge_node.drivers.modbus.plan import Block, Limits, gaps_of, plan_reads, split_block
 from edge_node.drivers.modbus.points import Point
@@ -25,8 +30,6 @@ _log = structlog.get_logger(__name__)
 
 _REFUSED_ADDRESS = frozenset({2, 3})
 """Illegal data address, illegal data value: the request, not the device's state, is the reason."""
-_GATEWAY = frozenset({10, 11})
-"""A gateway speaks for a unit that is not there."""
 
 FIRST_RETRY_S = 10.0
 LAST_RETRY_S = 600.0
@@ -140,7 +143,7 @@ class GroupReader:
                     column.values[index] = value
                     column.bad.pop(index, None)
             return True
-        if exception in _GATEWAY:
+        if exception in GATEWAY_EXCEPTIONS:
             raise DeviceUnreachable(f"gateway: {describe_exception(exception)}")
         reason = (
             f"{read.block}: {describe_exception(exception)}"

@@ -307,6 +307,114 @@ async def test_units_get_connections_of_their_own_when_told_so(bench: Bench) -> 
     assert bench.server.connects == 2
 
 
+def gateway(bench: Bench, dead: set[int], answers_s: float = 0.02) -> None:
+    """Make the server a gateway: slow, and silent for dead units."""
+    bench.server.units |= {unit_id: MemoryUnit() for unit_id in (2, 3)}
+    bench.server.outcome = lambda unit, _pdu, answer: [] if unit in dead else [(answers_s, answer)]
+
+
+async def slowest_poll(driver: ModbusDriver, seconds: float) -> float:
+    """Poll ten times a second and return the longest that a poll took."""
+    slowest = 0.0
+    for _ in range(round(seconds * 10)):
+        began = trio.current_time()
+        assert (await driver.read("g")).bad == {}
+        slowest = max(slowest, trio.current_time() - began)
+        await trio.sleep_until(began + 0.1)
+    return slowest
+
+
+async def lose_again_and_again(driver: ModbusDriver) -> None:
+    """Do what a supervisor does with a dead device, without its patience."""
+    while True:
+        await driver.open()
+        with pytest.raises(DeviceUnreachable):
+            await driver.read("g")
+        await driver.aclose()
+        await trio.sleep(0.05)
+
+
+async def test_one_dead_modbus_device_does_not_stall_the_others(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway(bench, dead={2})
+    neighbour, dead = bench.driver(*words(0, 1)), bench.driver(*words(0, 1), unit_id=2)
+    await neighbour.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lose_again_and_again, dead)
+        # once, when it dies, its neighbours wait for one time-out
+        assert await slowest_poll(neighbour, 3) < 1.1
+        assert await slowest_poll(neighbour, 20) < 0.03
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_dead_unit_that_answers_again_returns_to_the_shared_connection(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    dead = {2}
+    gateway(bench, dead)
+    first, second = bench.driver(*words(0, 1)), bench.driver(*words(0, 1), unit_id=2)
+    await first.open()
+    await second.open()
+    with pytest.raises(DeviceUnreachable):
+        await second.read("g")
+    assert bench.server.connects == 2
+    dead.clear()
+    for _ in range(2):
+        assert (await second.read("g")).bad == {}
+    assert bench.server.wires[1].closed
+    assert not bench.server.wires[0].closed
+    assert bench.server.connects == 2
+
+
+async def test_a_gateway_that_grants_one_connection_is_asked_on_it(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    dead = {2}
+    gateway(bench, dead)
+    first, second = bench.driver(*words(0, 1)), bench.driver(*words(0, 1), unit_id=2)
+    await first.open()
+    await second.open()
+    bench.server.refuse = True
+    for _ in range(2):
+        with pytest.raises(DeviceUnreachable, match="did not answer"):
+            await second.read("g")
+        assert (await first.read("g")).bad == {}
+    dead.clear()
+    assert (await second.read("g")).bad == {}
+
+
+async def test_a_missing_answer_does_not_reset_the_shared_connection(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway(bench, dead={2})
+    first, second = bench.driver(*words(0, 1)), bench.driver(*words(0, 1), unit_id=2)
+    await first.open()
+    await second.open()
+    for _ in range(5):
+        with pytest.raises(DeviceUnreachable):
+            await second.read("g")
+        assert (await first.read("g")).bad == {}
+    assert not bench.server.wires[0].closed
+
+
+async def test_a_unit_that_its_gateway_reports_dead_is_looked_for_on_the_spare_connection(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    gateway(bench, dead=set())
+    bench.server.units[2] = unit = MemoryUnit()
+    unit.exception = 11
+    first, second = bench.driver(*words(0, 1)), bench.driver(*words(0, 1), unit_id=2)
+    await first.open()
+    await second.open()
+    for connects in (1, 2, 2):
+        with pytest.raises(DeviceUnreachable, match="gateway target device failed to respond"):
+            await second.read("g")
+        assert bench.server.connects == connects
+    unit.exception = 0
+    assert (await second.read("g")).bad == {}
+
+
 async def test_a_peer_that_vanished_without_a_word_is_connected_to_again(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
