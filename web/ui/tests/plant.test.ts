@@ -22,10 +22,14 @@ describe("a snapshot", () => {
     expect([...(filler?.metrics.keys() ?? [])]).toEqual(["Temperature", "Pressure"]);
   });
 
-  it("removes nodes that the host no longer knows", () => {
-    const plant = line();
-    plant.snapshot(snapshot([node("bottling/line-2")]), new Changes());
-    expect([...plant.nodes.keys()]).toEqual(["bottling/line-2"]);
+  it("removes nodes that the host no longer knows, once it is whole", () => {
+    const plant = plantWith(node("g/gone"), node("g/first"), node("g/later"));
+    plant.snapshot(snapshot([node("g/first")]), new Changes());
+    const kept = plant.nodes.get("g/later");
+    plant.node(node("g/later"), new Changes());
+    plant.settle(new Changes());
+    expect([...plant.nodes.keys()].sort()).toEqual(["g/first", "g/later"]);
+    expect(plant.nodes.get("g/later")).toBe(kept);
   });
 
   it("keeps the history of a metric that is still there", () => {

@@ -24,16 +24,27 @@ export class Plant {
   readonly nodes = new Map<string, PlantNode>();
   readonly history = new SeriesBudget();
   private readonly journal = new Journal();
+  /** Nodes from before the connection was lost, until the new picture names them. */
+  private unconfirmed = new Set<string>();
 
+  /** The picture after connecting; it is whole when something else than nodes follows. */
   snapshot(message: SnapshotMessage, changes: Changes): void {
-    const named = new Set(message.nodes.map((node) => node.id));
-    for (const id of this.nodes.keys()) if (!named.has(id)) this.nodes.delete(id);
+    this.unconfirmed = new Set(this.nodes.keys());
     for (const node of message.nodes) this.node(node, changes);
+    changes.structure = true;
+  }
+
+  /** The picture is whole: what it did not name is no longer there. */
+  settle(changes: Changes): void {
+    if (this.unconfirmed.size === 0) return;
+    for (const id of this.unconfirmed) this.nodes.delete(id);
+    this.unconfirmed.clear();
     changes.structure = true;
   }
 
   /** A birth or death of a node or of one of its devices: the node's whole picture. */
   node(json: NodeJson, changes: Changes): void {
+    this.unconfirmed.delete(json.id);
     let node = this.nodes.get(json.id);
     const before = node === undefined ? null : standing(node);
     if (node === undefined) {

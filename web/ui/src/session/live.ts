@@ -95,6 +95,7 @@ export class Live {
     const changes = new Changes();
     const notices: NoticeMessage[] = [];
     for (const message of batch) {
+      if (message.type !== "snapshot" && message.type !== "node") this.plant.settle(changes);
       switch (message.type) {
         case "snapshot":
           this.host.value = message.host;

@@ -45,7 +45,10 @@ export interface NodeJson {
 
 export interface HostJson {
   readonly id: string;
+  /** Whether STATE says online on every broker. */
   readonly online: boolean;
+  /** What the host lacks, one sentence each. */
+  readonly problems?: readonly string[];
 }
 
 /** node id, device or null, metric name, value, quality, timestamp in ms, stale */
@@ -59,6 +62,7 @@ export type ValueTuple = readonly [
   stale: boolean,
 ];
 
+/** The whole picture. Of a big plant these are the first nodes; the others follow as node messages. */
 export interface SnapshotMessage {
   readonly type: "snapshot";
   readonly server_time_ms: number;
