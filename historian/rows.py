@@ -290,6 +290,11 @@ _FIELDS: Final[dict[int, str]] = {
 }
 
 
+def pack_plain(metric_id: int, time_ms: int, value: float) -> bytes:
+    """One plain row that was sent in the millisecond of its time."""
+    return _PLAIN(4, 4, metric_id, 8, (time_ms - POSTGRES_EPOCH_MS) * 1000, 8, value, -1)
+
+
 def pack_full(
     metric_id: int,
     time_ms: int,

@@ -1,0 +1,177 @@
+"""The publisher of the ingest benchmark: an edge node that sends as fast as the historian stores.
+
+Payloads are encoded once; only times and sequence numbers are written into them anew. It follows
+the historian's status and keeps a window of points under way, so that what it measures is a rate that
+can be kept up, with a backlog that does not grow.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from proto.sparkplug.codec import Metric, Payload, encode_payload, encode_samples
+from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.samples import timestamp_field, varint
+from proto.sparkplug.topics import MessageType, NodeId, format_topic
+
+NODE = NodeId("bench", "ingest")
+DEVICE = "device"
+VARIANTS = 64
+TYPES = (
+    DataType.FLOAT,
+    DataType.FLOAT,
+    DataType.DOUBLE,
+    DataType.INT16,
+    DataType.INT32,
+    DataType.UINT16,
+    DataType.BOOLEAN,
+    DataType.FLOAT,
+    DataType.INT64,
+    DataType.UINT32,
+)
+"""What a plant's tags are, roughly."""
+
+
+@dataclass(slots=True)
+class Order:
+    """What to do, as JSON on standard input.
+
+    Attributes:
+        host: of the broker.
+        port: of the broker.
+        status_topic: where the historian counts.
+        metrics: in one payload.
+        seconds: how long to send.
+        window: points under way at most.
+    """
+
+    host: str
+    port: int
+    status_topic: str
+    metrics: int
+    seconds: float
+    window: int
+
+
+def make_value(datatype: DataType, number: int) -> bool | int | float:
+    """A value that changes from payload to payload."""
+    if datatype is DataType.BOOLEAN:
+        return number % 2 == 1
+    if datatype in {DataType.FLOAT, DataType.DOUBLE}:
+        return 20 + (number * 37 % 1000) / 16
+    if datatype in {DataType.INT16, DataType.INT32}:
+        return number * 31 % 20_000 - 5_000
+    return number * 17 % 60_000 + 1
+
+
+def make_births(metrics: int, timestamp_ms: int) -> list[tuple[str, bytes]]:
+    """NBIRTH and DBIRTH as topic and payload."""
+    bd_seq = Metric("bdSeq", DataType.INT64, 0, timestamp_ms)
+    device = tuple(
+        Metric(
+            f"area/tag-{index}",
+            TYPES[index % len(TYPES)],
+            make_value(TYPES[index % len(TYPES)], index),
+            timestamp_ms,
+            alias=index + 1,
+        )
+        for index in range(metrics)
+    )
+    return [
+        (
+            format_topic(MessageType.NBIRTH, NODE),
+            encode_payload(Payload(timestamp_ms, 0, (bd_seq,))),
+        ),
+        (
+            format_topic(MessageType.DBIRTH, NODE, DEVICE),
+            encode_payload(Payload(timestamp_ms, 1, device)),
+        ),
+    ]
+
+
+class Templates:
+    """Encoded payloads whose time is exchanged byte by byte."""
+
+    def __init__(self, metrics: int, timestamp_ms: int) -> None:
+        self._time = timestamp_field(timestamp_ms)
+        self._bodies = []
+        for variant in range(VARIANTS):
+            samples = [
+                (
+                    index + 1,
+                    TYPES[index % len(TYPES)],
+                    make_value(TYPES[index % len(TYPES)], index + variant),
+                    timestamp_ms,
+                )
+                for index in range(metrics)
+            ]
+            encoded = encode_samples(samples, seq=0, timestamp_ms=timestamp_ms)
+            assert encoded.count(self._time[1:]) == metrics + 1
+            self._bodies.append(encoded)
+        self._time_value = self._time[1:]
+
+    def fill(self, number: int, seq: int, timestamp_ms: int) -> bytes:
+        """One payload. Of a field that stands twice, the last counts: seq is set by appending."""
+        body = self._bodies[number % VARIANTS]
+        fresh = timestamp_field(timestamp_ms)[1:]
+        return body.replace(self._time_value, fresh) + b"\x18" + varint(seq)
+
+
+def main() -> None:
+    """Publish as ordered and print what was published."""
+    order = Order(**json.load(sys.stdin))
+    stored = 0
+
+    def follow(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        nonlocal stored
+        status = json.loads(message.payload)
+        stored = status["points_stored"] + status["points_duplicate"] + status["points_dropped"]
+
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench-publisher")
+    client.on_message = follow
+    client.connect(order.host, order.port)
+    client.subscribe(order.status_topic, 1)
+    client.loop_start()
+    base_ms = time.time_ns() // 1_000_000
+    for topic, payload in make_births(order.metrics, base_ms):
+        client.publish(topic, payload).wait_for_publish(10)
+    templates = Templates(order.metrics, base_ms)
+    topic = format_topic(MessageType.DDATA, NODE, DEVICE)
+    points = order.metrics
+    number = 0
+    timestamp_ms = base_ms
+    started = time.perf_counter()
+    while time.perf_counter() - started < order.seconds:
+        if points - stored > order.window:
+            time.sleep(0.002)
+            continue
+        # Every payload has a millisecond of its own, also where they come faster than that.
+        timestamp_ms = max(timestamp_ms + 1, time.time_ns() // 1_000_000)
+        client.publish(topic, templates.fill(number, (number + 2) & 255, timestamp_ms))
+        number += 1
+        points += order.metrics
+    sent_s = time.perf_counter() - started
+    deadline = time.perf_counter() + 60
+    while stored < points and time.perf_counter() < deadline:
+        time.sleep(0.002)
+    print(
+        json.dumps(
+            {
+                "points": points,
+                "sent_s": sent_s,
+                "stored_s": time.perf_counter() - started,
+                "next_seq": (number + 2) & 255,
+                "order": asdict(order),
+            }
+        )
+    )
+    client.disconnect()
+    client.loop_stop()
+
+
+if __name__ == "__main__":
+    main()
