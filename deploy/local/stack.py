@@ -3,18 +3,15 @@
 It knows the roles by their command lines alone and what they say of themselves on MQTT.
 """
 
-import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from deploy.local.broker import BrokerKind, MqttBroker
-from deploy.local.checkout import ROOT
 from deploy.local.console_client import ConsoleClient
 from deploy.local.database import EmbeddedServer
 from deploy.local.plant_document import (
@@ -25,26 +22,16 @@ from deploy.local.plant_document import (
     read_example,
 )
 from deploy.local.ports import find_free_port, is_free, is_listening
-from deploy.local.process import Process, ProcessError, wait_until
+from deploy.local.process import Process, wait_until
+from deploy.local.roles import Roles
 from deploy.local.settings import Settings, describe_url
 from deploy.local.watch import Watch, WatchError
 
 _START_TIMEOUT_S = 60
 _DRAIN_TIMEOUT_S = 20
-_GRACE_S = 10
 _HISTORIAN_GRACE_S = 40
 """It stores what it has received, for which it allows itself 30 s."""
 _DEFAULT_CONSOLE_PORT = 8080
-
-_SECRET_NAMES = (
-    "NEXUS_DATABASE_URL",
-    "NEXUS_MQTT_URL",
-    "NEXUS_MQTT_USERNAME",
-    "NEXUS_MQTT_PASSWORD",
-    "NEXUS_TOPIC_PREFIX",
-    "NEXUS_HOST_ID",
-    "NEXUS_CONSOLE_PASSWORD",
-)
 
 
 class StackError(Exception):
@@ -96,12 +83,11 @@ class Stack:
         self.started_ms = time.time_ns() // 1_000_000
         self._ports = ports
         self._broker_wanted = broker
-        self._log_level = log_level
         self._say = say
         self._stopping = stopping
         self._database: EmbeddedServer | None = None
         self._broker: MqttBroker | None = None
-        self._roles: dict[str, Process] = {}
+        self._roles = Roles(folder, log_level, say)
         self._watch: Watch | None = None
 
     @property
@@ -123,13 +109,14 @@ class Stack:
         self.console_url = f"http://127.0.0.1:{console_port}"
         modbus_port = find_free_port()
         simulate = ["simulate", "modbus", "--port", str(modbus_port)]
-        plant = self._start_role("simulated plant", simulate)
+        plant = self._roles.start("simulated plant", simulate, {})
         self._start_database()
         self._start_broker()
         self._start_watch()
-        historian = self._start_role("historian", ["historian"])
+        settings = self._role_settings()
+        historian = self._roles.start("historian", ["historian"], settings)
         port = ["--port", str(console_port), "--bind", "127.0.0.1"]
-        host = self._start_role("host", ["host", *port])
+        host = self._roles.start("host", ["host", *port], settings)
         self._wait(plant, lambda: is_listening(modbus_port), f"listen on port {modbus_port}")
         self._wait(historian, self._historian_ready, "report that it is ready to store")
         self._wait(host, ConsoleClient(self.console_url).is_ready, "answer at /readyz")
@@ -146,12 +133,12 @@ class Stack:
         Args:
             drain: wait until the historian stored what the edge node had published.
         """
-        self._end("edge node")
-        self._end("simulated plant")
+        self._roles.end("edge node")
+        self._roles.end("simulated plant")
         if drain and "historian" in self._roles and self._watch is not None:
             self.watch.wait(_is_drained, _DRAIN_TIMEOUT_S)
-        self._end("historian", _HISTORIAN_GRACE_S)
-        self._end("host")
+        self._roles.end("historian", grace_s=_HISTORIAN_GRACE_S)
+        self._roles.end("host")
 
     def close(self) -> None:
         """End broker and database, after ``stop`` and the last look at both."""
@@ -173,7 +160,7 @@ class Stack:
         return self._database is not None
 
     def _processes(self) -> Sequence[Process]:
-        processes = list(self._roles.values())
+        processes = list(self._roles.running)
         if self._broker is not None:
             processes.insert(0, self._broker.process)
         if self._database is not None:
@@ -266,17 +253,16 @@ class Stack:
         )
         config = self.folder / "plant.toml"
         config.write_text(format_toml(placed))
-        tags = f"{count_tags(placed)} tags on {len(placed.devices)} devices"
-        self._start_role("edge node", ["edge", "--config", str(config)], f", {tags}")
+        detail = f", {count_tags(placed)} tags on {len(placed.devices)} devices"
+        arguments = ["edge", "--config", str(config)]
+        self._roles.start("edge node", arguments, self._role_settings(), detail=detail)
 
     def _historian_ready(self) -> bool:
         status = self.watch.historian
         return status is not None and status.database not in {"connecting", "away"}
 
-    def _start_role(self, name: str, arguments: Sequence[str], more: str = "") -> Process:
-        self._say(f"{name}: starting{more}")
-        environment = {k: v for k, v in os.environ.items() if not _is_secret(k)}
-        given = {
+    def _role_settings(self) -> Mapping[str, str | None]:
+        return {
             "NEXUS_DATABASE_URL": self.database_url,
             "NEXUS_MQTT_URL": self.mqtt_url,
             "NEXUS_MQTT_USERNAME": self.settings.mqtt_username,
@@ -284,14 +270,7 @@ class Stack:
             "NEXUS_TOPIC_PREFIX": self.topic_prefix,
             "NEXUS_HOST_ID": self.settings.host_id,
             "NEXUS_CONSOLE_PASSWORD": self.settings.console_password,
-            "PYTHONPATH": str(ROOT),
         }
-        environment |= {name: value for name, value in given.items() if value}
-        argv = [sys.executable, "-P", "-m", "deploy.local.cli", "--log-level", self._log_level]
-        log = self.folder / "log" / f"{name.replace(' ', '-')}.log"
-        process = Process(name, [*argv, *arguments], log=log, env=environment, cwd=self.folder)
-        self._roles[name] = process
-        return process
 
     def _wait(self, process: Process, ready: Callable[[], bool], what: str) -> None:
         def probe() -> bool:
@@ -302,18 +281,6 @@ class Stack:
 
         wait_until(probe, process, timeout_s=_START_TIMEOUT_S, what=what)
 
-    def _end(self, name: str, grace_s: float = _GRACE_S) -> None:
-        process = self._roles.pop(name, None)
-        if process is None:
-            return
-        if process.poll() is not None:
-            process.wait_ended(0)  # its end was told already; what it left behind goes
-            return
-        if not process.stop(grace_s=grace_s):
-            self._say(f"{name}: did not end within {grace_s:g} s and was killed")
-        elif process.poll():
-            self._say(str(ProcessError(f"{name} ended badly{process.last_words()}")))
-
 
 def _is_drained(watch: Watch) -> bool:
     node, historian = watch.node, watch.historian
@@ -321,7 +288,3 @@ def _is_drained(watch: Watch) -> bool:
         return node is None
     stored = historian.points_stored + historian.points_duplicate + historian.points_dropped
     return stored >= node.counters.points_published and historian.backlog_points == 0
-
-
-def _is_secret(name: str) -> bool:
-    return name.removesuffix("_FILE") in _SECRET_NAMES
