@@ -21,9 +21,15 @@ _CACHE = ROOT / ".nexus/test/peers"
 TCK = "github.com/joyautomation/sparkplug-tck-go/cmd/sparkplug-tck"
 TCK_VERSION = "v0.1.2"
 
+_WITHHELD = ("403 Forbidden", "404 Not Found", "410 Gone")
+
 
 class NotInstalledError(Exception):
     """A peer, or the tool that installs it, is not to be had here; the message says what."""
+
+
+class WithheldError(Exception):
+    """A registry answered, and does not give out what was asked for."""
 
 
 def npm_peer() -> Path:
@@ -67,7 +73,12 @@ def tahu_peer() -> str:
 
 
 def sparkplug_tck() -> Path:
-    """Return the conformance harness: the one named or on the PATH, else fetched with Go."""
+    """Return the conformance harness: the one named or on the PATH, else fetched with Go.
+
+    Raises:
+        NotInstalledError: there is no Go, or no network.
+        WithheldError: the Go module proxy does not give it out.
+    """
     if at_hand := os.environ.get("NEXUS_TEST_SPARKPLUG_TCK") or shutil.which("sparkplug-tck"):
         return Path(at_hand)
     _need("go")
@@ -119,5 +130,10 @@ def _run(
         check=False,
     )
     if done.returncode:
-        reason = (done.stderr or done.stdout).strip()[-500:]
-        raise NotInstalledError(f"{' '.join(command)} failed: {reason}")
+        said = (done.stderr or done.stdout).strip()
+        message = (
+            f"{' '.join(command)} failed: {said.splitlines()[-1].strip() if said else 'no reason'}"
+        )
+        if any(answer in said for answer in _WITHHELD):
+            raise WithheldError(message)
+        raise NotInstalledError(message)
