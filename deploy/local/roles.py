@@ -46,6 +46,9 @@ class Roles:
     def __contains__(self, name: str) -> bool:
         return name in self._running
 
+    def __getitem__(self, name: str) -> Process:
+        return self._running[name]
+
     def start(
         self,
         name: str,

@@ -81,6 +81,7 @@ class Stack:
         self.document = read_example()
         self.node = node_id(self.document)
         self.started_ms = time.time_ns() // 1_000_000
+        self._modbus_port = 0
         self._ports = ports
         self._broker_wanted = broker
         self._say = say
@@ -107,20 +108,41 @@ class Stack:
         """
         console_port = self._choose_console_port()
         self.console_url = f"http://127.0.0.1:{console_port}"
-        modbus_port = find_free_port()
-        simulate = ["simulate", "modbus", "--port", str(modbus_port)]
+        port = self._modbus_port = find_free_port()
+        simulate = ["simulate", "modbus", "--port", str(port)]
         plant = self._roles.start("simulated plant", simulate, {})
         self._start_database()
         self._start_broker()
         self._start_watch()
         settings = self._role_settings()
         historian = self._roles.start("historian", ["historian"], settings)
-        port = ["--port", str(console_port), "--bind", "127.0.0.1"]
-        host = self._roles.start("host", ["host", *port], settings)
-        self._wait(plant, lambda: is_listening(modbus_port), f"listen on port {modbus_port}")
+        where = ["--port", str(console_port), "--bind", "127.0.0.1"]
+        host = self._roles.start("host", ["host", *where], settings)
+        self._wait(plant, lambda: is_listening(port), f"listen on port {port}")
         self._wait(historian, self._historian_ready, "report that it is ready to store")
         self._wait(host, ConsoleClient(self.console_url).is_ready, "answer at /readyz")
-        self._start_edge(modbus_port)
+        self.start_edge()
+
+    def start_edge(self) -> Process:
+        """Start the edge node, also anew after it ended."""
+        placed = place_document(
+            self.document,
+            mqtt_url=self.mqtt_url,
+            mqtt_username=self.settings.mqtt_username,
+            modbus_port=self._modbus_port,
+            topic_prefix=self.topic_prefix,
+            state_dir=self.folder / "edge",
+            status_interval_s=1.0,
+        )
+        config = self.folder / "plant.toml"
+        config.write_text(format_toml(placed))
+        detail = f", {count_tags(placed)} tags on {len(placed.devices)} devices"
+        arguments = ["edge", "--config", str(config)]
+        return self._roles.start("edge node", arguments, self._role_settings(), detail=detail)
+
+    def role(self, name: str) -> Process:
+        """Return a running role."""
+        return self._roles[name]
 
     def check(self) -> None:
         """Raise ProcessError for a part that has ended by itself."""
@@ -240,22 +262,6 @@ class Stack:
                 " unset it to use a broker of the demo's own"
             ) from exc
         self._watch = watch
-
-    def _start_edge(self, modbus_port: int) -> None:
-        placed = place_document(
-            self.document,
-            mqtt_url=self.mqtt_url,
-            mqtt_username=self.settings.mqtt_username,
-            modbus_port=modbus_port,
-            topic_prefix=self.topic_prefix,
-            state_dir=self.folder / "edge",
-            status_interval_s=1.0,
-        )
-        config = self.folder / "plant.toml"
-        config.write_text(format_toml(placed))
-        detail = f", {count_tags(placed)} tags on {len(placed.devices)} devices"
-        arguments = ["edge", "--config", str(config)]
-        self._roles.start("edge node", arguments, self._role_settings(), detail=detail)
 
     def _historian_ready(self) -> bool:
         status = self.watch.historian

@@ -140,13 +140,13 @@ def test_values_turn_stale_when_the_edge_node_is_killed_and_live_again_with_it(
 ) -> None:
     row = metric(filler, "Product/Temperature")
     expect(row).to_have_attribute("data-stale", "false")
-    edge = stack._roles["edge node"]
+    edge = stack.role("edge node")
     os.kill(edge.pid, signal.SIGKILL)
     expect(row).to_have_attribute("data-stale", "true")
     expect(row).to_contain_text("Stale")
     expect(filler.get_by_test_id("owner-state")).to_contain_text("Offline")
     expect(filler.get_by_test_id("nodes-offline")).to_contain_text("1")
     edge.wait_ended(5)
-    stack._start_role("edge node", ["edge", "--config", str(stack.folder / "plant.toml")])
+    stack.start_edge()
     expect(row).to_have_attribute("data-stale", "false")
     expect(filler.get_by_test_id("owner-state")).to_contain_text("Online")
