@@ -68,12 +68,12 @@ class Database:
         while True:
             started = time.monotonic()
             try:
-                await self._connect(self._url, refresh)
+                await self.connect_once(refresh)
                 await self._watch(refresh)
-            except (StorageUnavailable, *_AWAY) as exc:
+            except StorageUnavailable as exc:
                 self._tell(_describe(exc))
             finally:
-                await self._close()
+                await self.close()
             if time.monotonic() - started > LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
@@ -97,17 +97,30 @@ class Database:
             self._suspect.set()
             raise StorageUnavailable(f"database: {_describe(exc)}") from exc
 
-    async def _connect(self, url: str, refresh: Callable[[], Awaitable[None]]) -> None:
-        applied = await asyncio.to_thread(migrate, url)
+    async def connect_once(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Connect and migrate.
+
+        Args:
+            refresh: as for :meth:`run`.
+
+        Raises:
+            StorageUnavailable: the database does not answer.
+        """
+        if self._url is None:
+            raise StorageUnavailable(f"database: {self.problem}")
+        applied = await asyncio.to_thread(migrate, self._url)
         if applied:
             log.info("schema_migrated", migrations=applied)
-        self._pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=4,
-            timeout=COMMAND_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
-        )
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=4,
+                timeout=COMMAND_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+            )
+        except _AWAY as exc:
+            raise StorageUnavailable(f"database: {_describe(exc)}") from exc
         await refresh()
         self._tell(None)
 
@@ -121,7 +134,8 @@ class Database:
                 pass  # nobody complained: ask for ourselves
             await refresh()
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Drop all connections."""
         self._ready.clear()
         pool, self._pool = self._pool, None
         if pool is not None:

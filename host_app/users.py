@@ -5,6 +5,7 @@ go on while the database is away; a changed password or role raises the generati
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -50,11 +51,12 @@ class Users:
     Attributes:
         session_key: signs session cookies; shared by all hosts of one database. Random until the
             database was reached, so that no cookie is valid then.
-        on_session_key: the key has changed.
+        on_session_key: called with the key when it has changed.
     """
 
     def __init__(self, database: Database) -> None:
         self.session_key = secrets.token_hex(_KEY_BYTES)
+        self.on_session_key: Callable[[str], None] = _ignore
         self._database = database
         self._known: dict[str, User] = {}
 
@@ -83,7 +85,9 @@ class Users:
                 "SELECT value FROM host.secret WHERE name = 'session_key'"
             )
             rows = await connection.fetch("SELECT name, role, generation FROM host.users")
-        self.session_key = key.hex()
+        if self.session_key != key.hex():
+            self.session_key = key.hex()
+            self.on_session_key(self.session_key)
         self._known = {
             row["name"]: User(row["name"], Role(row["role"]), row["generation"]) for row in rows
         }
@@ -159,3 +163,7 @@ class Users:
         self._known.pop(name, None)
         if removed == "DELETE 0":
             raise UnknownUser(f"user {name!r} is not there, expected an existing one")
+
+
+def _ignore(_key: str) -> None:
+    pass

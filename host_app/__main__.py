@@ -1,0 +1,302 @@
+"""The command ``host``: the composition root, and the only module here that knows the web."""
+
+import asyncio
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import click
+import structlog
+
+from host_app.audit import Audit
+from host_app.broker_session import BrokerSession
+from host_app.database import Database
+from host_app.errors import ConfigError, HostError, StorageUnavailable
+from host_app.mqtt_stream import Endpoint
+from host_app.passwords import check_new_password
+from host_app.service import HostService
+from host_app.settings import Protocol, Secrets, make_endpoints, read_secrets
+from host_app.users import Role, Users
+from proto.sparkplug.host_events import TrackerOptions
+from web.app import create_app
+from web.context import WebOptions
+from web.pages import is_built
+from web.server import Tls, format_url, open_socket, run_server
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+FIRST_USER = "admin"
+FLUSH_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostSetup:
+    """Everything that was asked for."""
+
+    host_id: str
+    endpoints: list[Endpoint]
+    tracker: TrackerOptions
+    secrets: Secrets
+    web: WebOptions
+    tls: Tls | None
+
+
+def _check_public_url(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise click.BadParameter(f"{value!r} is not an address, expected https://name[:port]")
+    return value
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1", show_default=True, help="Address of the console.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port of the console; 0 takes a free one.",
+)
+@click.option(
+    "--public-url",
+    callback=_check_public_url,
+    help="Address that browsers use when a proxy stands before the console.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificate chain (PEM) to serve the console with TLS.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key (PEM) of the certificate.",
+)
+@click.option(
+    "--host-id",
+    default="nexus",
+    envvar="NEXUS_HOST_ID",
+    show_envvar=True,
+    show_default=True,
+    help="Sparkplug id of this host application.",
+)
+@click.option(
+    "--mqtt-url",
+    "mqtt_urls",
+    multiple=True,
+    default=["mqtt://127.0.0.1:1883"],
+    envvar="NEXUS_MQTT_URL",
+    show_envvar=True,
+    show_default=True,
+    help="Broker, mqtt:// or mqtts://. Several for several brokers (spaces in the variable).",
+)
+@click.option(
+    "--mqtt-protocol",
+    type=click.Choice(["3.1.1", "5"]),
+    default="3.1.1",
+    envvar="NEXUS_MQTT_PROTOCOL",
+    show_envvar=True,
+    show_default=True,
+    help="Version of MQTT.",
+)
+@click.option(
+    "--mqtt-ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="NEXUS_MQTT_CA_FILE",
+    show_envvar=True,
+    help="PEM bundle that the broker's certificate must chain to.",
+)
+@click.option(
+    "--mqtt-keep-alive",
+    "keep_alive_s",
+    type=click.IntRange(5, 3600),
+    default=30,
+    show_default=True,
+    help="Seconds after which broker and host notice that the other is gone.",
+)
+@click.option(
+    "--reorder-timeout-ms",
+    type=click.IntRange(0, 600_000),
+    default=2_000,
+    show_default=True,
+    help="How long a missing message may stay away before births are asked for.",
+)
+@click.option(
+    "--add-user",
+    metavar="NAME",
+    help="Add a user or set their password (asked for, or read from stdin), then exit.",
+)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    help="Role of the user that --add-user names; a new one is admin.",
+)
+def host(  # noqa: PLR0917  # click passes them by name
+    bind: str,
+    port: int,
+    public_url: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    host_id: str,
+    mqtt_urls: tuple[str, ...],
+    mqtt_protocol: Protocol,
+    mqtt_ca_file: Path | None,
+    keep_alive_s: int,
+    reorder_timeout_ms: int,
+    add_user: str | None,
+    role: str | None,
+) -> None:
+    """Run the primary host application with its console.
+
+    Secrets come from the environment, each also as NAME_FILE: NEXUS_MQTT_USERNAME,
+    NEXUS_MQTT_PASSWORD, NEXUS_DATABASE_URL (users and audit log), NEXUS_CONSOLE_PASSWORD (sets the
+    password of the user "admin" at each start).
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together, found only one of them")
+    if role is not None and add_user is None:
+        raise click.UsageError("--role goes with --add-user")
+    try:
+        secrets = read_secrets()
+        if add_user is not None:
+            asyncio.run(_add_user(secrets, add_user, _read_password(), role))
+            return
+        endpoints = make_endpoints(
+            mqtt_urls,
+            host_id,
+            secrets,
+            protocol=mqtt_protocol,
+            ca_file=mqtt_ca_file,
+            keep_alive_s=keep_alive_s,
+        )
+        tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
+        setup = HostSetup(
+            host_id,
+            endpoints,
+            TrackerOptions(reorder_timeout_ms=reorder_timeout_ms),
+            secrets,
+            WebOptions(public_url=public_url, tls=tls is not None),
+            tls,
+        )
+        sock = open_socket(bind, port)
+    except ConfigError as exc:
+        _fail(exc, EXIT_USAGE)
+    except HostError as exc:
+        _fail(exc, EXIT_FAILED)
+    if bind not in {"127.0.0.1", "::1", "localhost"} and not setup.web.is_secure:
+        log.warning("console_without_tls", bind=bind, advice="use --tls-cert or a TLS proxy")
+    asyncio.run(run_host(setup, sock))
+
+
+async def run_host(setup: HostSetup, sock: socket.socket) -> None:
+    """Run everything until SIGTERM or SIGINT."""
+    stop, web_stop = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    database = Database(setup.secrets.database_url)
+    users, audit = Users(database), Audit(database)
+    sessions = [
+        BrokerSession(endpoint, setup.host_id, setup.tracker) for endpoint in setup.endpoints
+    ]
+    service = HostService(setup.host_id, sessions, audit)
+    app, hub = create_app(service, users, audit, database, setup.web)
+
+    def database_changed(problem: str | None) -> None:
+        if problem is None:
+            service.notice("info", "database: connected")
+        else:
+            service.notice("error", f"database: {problem}")
+        service.host_changed()
+
+    database.on_change = database_changed
+    if not is_built(setup.web.static):
+        log.warning("console_not_built", advice="npm ci && npm run build in web/ui")
+    async with asyncio.TaskGroup() as tasks:
+        background = [
+            tasks.create_task(database.run(users.load)),
+            tasks.create_task(audit.run()),
+            tasks.create_task(hub.run()),
+            tasks.create_task(_prepare_users(database, users, setup.secrets.console_password)),
+        ]
+        serving = tasks.create_task(run_server(app, sock, setup.web, setup.tls, web_stop))
+        log.info("console_listening", url=setup.web.public_url or format_url(sock, setup.tls))
+        await service.run(stop)
+        hub.close()
+        web_stop.set()
+        await serving
+        await _flush(audit)
+        for task in background:
+            task.cancel()
+    log.info("host_stopped")
+
+
+async def _prepare_users(database: Database, users: Users, password: str | None) -> None:
+    await database.wait_ready()
+    while password is not None:
+        try:
+            await users.set_password(FIRST_USER, password)
+        except StorageUnavailable as exc:
+            log.warning("console_password_not_set_yet", reason=str(exc))
+            await asyncio.sleep(1.0)
+        except ValueError as exc:
+            log.error("console_password_refused", reason=str(exc))  # noqa: TRY400  # no traceback
+            break
+        else:
+            break
+    if users.is_empty:
+        log.warning(
+            "no_users", advice="./nexus host --add-user NAME, or set NEXUS_CONSOLE_PASSWORD"
+        )
+
+
+async def _flush(audit: Audit) -> None:
+    try:
+        async with asyncio.timeout(FLUSH_TIMEOUT_S):
+            await audit.flush()
+    except (StorageUnavailable, TimeoutError) as exc:
+        log.warning("audit_not_stored", reason=str(exc) or "the database is too slow")
+
+
+async def _add_user(secrets: Secrets, name: str, password: str, role: str | None) -> None:
+    if secrets.database_url is None:
+        raise ConfigError("no database is configured, set NEXUS_DATABASE_URL")
+    database = Database(secrets.database_url)
+    users = Users(database)
+    try:
+        await database.connect_once(users.load)
+        await users.set_password(name, password, None if role is None else Role(role))
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
+    finally:
+        await database.close()
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        return check_new_password(password)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
+
+
+def _fail(exc: Exception, status: int) -> NoReturn:
+    for line in str(exc).splitlines():
+        click.echo(f"host: {line}", err=True)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    host()

@@ -1,0 +1,244 @@
+"""The host on one broker: its STATE, its picture of the nodes there, its reconnecting.
+
+With several brokers there are several of these. Each keeps a picture of its own, because what is
+lost with one connection is not lost on the others; the service puts them together.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from host_app.clock import now_ms
+from host_app.errors import BrokerUnreachable
+from host_app.mqtt_link import Message, MqttConnection, Will, connect
+from host_app.mqtt_stream import Endpoint
+from host_app.notices import RateLimit
+from proto.sparkplug.host_events import HostEvent, TrackerOptions
+from proto.sparkplug.host_state import HostStateSession
+from proto.sparkplug.host_tracker import HostAction, HostTracker
+from proto.sparkplug.messages import Publish
+from proto.sparkplug.topics import STATE_PREFIX
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 15.0
+TICK_S: Final = 0.05
+ACKNOWLEDGE_TIMEOUT_S: Final = 5.0
+
+_jitter = random.SystemRandom()
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """Counted since the process started.
+
+    Attributes:
+        retained_ignored: Sparkplug messages that came as retained; they may be of a node that is
+            long gone, and the specification wants none.
+        failed: messages that our own code could not handle.
+    """
+
+    connects: int = 0
+    messages: int = 0
+    bytes: int = 0
+    retained_ignored: int = 0
+    failed: int = 0
+
+
+Events = Callable[["BrokerSession", Sequence[HostEvent]], None]
+"""Takes what happened on a broker, in order."""
+
+
+class BrokerSession:
+    """One broker.
+
+    Attributes:
+        tracker: the picture of the nodes on this broker.
+        problem: why there is no connection, None while the host is online here.
+        on_events: what to do with events of the tracker.
+        on_change: called when ``problem`` changes.
+    """
+
+    def __init__(self, endpoint: Endpoint, host_id: str, options: TrackerOptions) -> None:
+        self.endpoint = endpoint
+        self.tracker = HostTracker(host_id=host_id, options=options)
+        self.counters = LinkCounters()
+        self.problem: str | None = "not connected yet"
+        self.on_events: Events = _ignore_events
+        self.on_change: Callable[[BrokerSession], None] = _ignore_change
+        self._state = HostStateSession(host_id)
+        self._connection: MqttConnection | None = None
+        self._retained = RateLimit(10_000)
+        self._failed = RateLimit(10_000)
+
+    @property
+    def online(self) -> bool:
+        """Whether STATE says online here."""
+        return self._state.online
+
+    def publish(self, message: Publish) -> bool:
+        """Send a message.
+
+        Returns:
+            Whether there was a connection to send it on.
+        """
+        if self._connection is None or self._connection.is_lost:
+            return False
+        self._connection.publish(message.topic, message.payload, message.qos, message.retain)
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Be online on this broker until told to stop, then leave cleanly."""
+        keeper = asyncio.create_task(self._keep_connected())
+        stopper = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({keeper, stopper}, return_when=asyncio.FIRST_COMPLETED)
+            if keeper.done():
+                keeper.result()
+            await self._leave()
+        finally:
+            stopper.cancel()
+            keeper.cancel()
+            await asyncio.gather(keeper, stopper, return_exceptions=True)
+            if self._connection is not None:
+                self._connection.abort("stopped")
+
+    async def _keep_connected(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                reason = await self._serve()
+            except BrokerUnreachable as exc:
+                reason = str(exc)
+            else:
+                pause_s = FIRST_PAUSE_S
+            self._forget_connection(reason)
+            await asyncio.sleep(_jitter.uniform(0.5, 1.0) * pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _serve(self) -> str:
+        subscriptions: Sequence[tuple[str, int]] = ()
+
+        def make_will() -> Will:
+            nonlocal subscriptions
+            opening = self._state.connect(now_ms())
+            subscriptions = opening.subscriptions
+            will = opening.will
+            return Will(will.topic, will.payload, will.qos, will.retain)
+
+        connection = await connect(self.endpoint, make_will)
+        try:
+            connection.on_messages = self._receive
+            self._connection = connection
+            await connection.subscribe(subscriptions)
+            self.tracker.reconnected(now_ms())
+            for birth in self._state.connected():
+                mid = connection.publish(birth.topic, birth.payload, birth.qos, birth.retain)
+                if not await connection.wait_acknowledged(mid, ACKNOWLEDGE_TIMEOUT_S):
+                    raise BrokerUnreachable(f"{self.endpoint}: STATE was not acknowledged")
+            self.counters.connects += 1
+            self._tell(None)
+            async with asyncio.TaskGroup() as tasks:
+                ticking = tasks.create_task(self._tick())
+                reason = await connection.wait_lost()
+                ticking.cancel()
+        finally:
+            connection.abort("given up")
+        return reason
+
+    async def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None or connection.is_lost:
+            return
+        for death in self._state.disconnect(now_ms()):
+            mid = connection.publish(death.topic, death.payload, death.qos, death.retain)
+            await connection.wait_acknowledged(mid, ACKNOWLEDGE_TIMEOUT_S)
+        await connection.disconnect()
+        log.info("broker_left", broker=str(self.endpoint))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            deadline_ms = self.tracker.next_deadline_ms
+            if deadline_ms is not None and deadline_ms <= (now := now_ms()):
+                self._perform(self.tracker.tick(now))
+
+    def _receive(self, batch: list[Message]) -> None:
+        counters = self.counters
+        receive = self.tracker.receive
+        now = now_ms()
+        events: list[HostEvent] = []
+        for topic, payload, retained in batch:
+            counters.messages += 1
+            counters.bytes += len(payload)
+            if topic.startswith(STATE_PREFIX):
+                for message in self._state.receive(topic, payload):
+                    log.warning("state_announced_again", broker=str(self.endpoint))
+                    self.publish(message)
+            elif retained:
+                self._ignore_retained(topic, now)
+            else:
+                try:
+                    actions = receive(topic, payload, now)
+                except Exception as exc:  # noqa: BLE001  # our bug; one message must not cost the others
+                    self._report_failure(topic, exc, now)
+                    continue
+                for action in actions:
+                    if isinstance(action, Publish):
+                        self.publish(action)
+                    else:
+                        events.append(action)
+        if events:
+            self.on_events(self, events)
+
+    def _perform(self, actions: Sequence[HostAction]) -> None:
+        events: list[HostEvent] = []
+        for action in actions:
+            if isinstance(action, Publish):
+                self.publish(action)
+            else:
+                events.append(action)
+        if events:
+            self.on_events(self, events)
+
+    def _report_failure(self, topic: str, exc: Exception, now: int) -> None:
+        self.counters.failed += 1
+        if (more := self._failed.admit(topic, now)) is not None:
+            log.error("message_failed", topic=topic[:200], more=more, exc_info=exc)
+
+    def _ignore_retained(self, topic: str, now: int) -> None:
+        self.counters.retained_ignored += 1
+        if (more := self._retained.admit(topic, now)) is not None:
+            log.warning("retained_message_ignored", topic=topic[:200], more=more)
+
+    def _forget_connection(self, reason: str) -> None:
+        self._connection = None
+        self._state.disconnected()
+        self._perform(self.tracker.lost_connection(now_ms()))
+        self._tell(reason)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem is None:
+            log.info("broker_connected", broker=str(self.endpoint))
+        elif self.problem is None:
+            log.error("broker_lost", broker=str(self.endpoint), reason=problem)
+        elif self.problem != problem:
+            log.error("broker_unreachable", broker=str(self.endpoint), reason=problem)
+        else:
+            log.debug("broker_unreachable", broker=str(self.endpoint), reason=problem)
+        changed, self.problem = problem != self.problem, problem
+        if changed:
+            self.on_change(self)
+
+
+def _ignore_events(_session: BrokerSession, _events: Sequence[HostEvent]) -> None:
+    pass
+
+
+def _ignore_change(_session: BrokerSession) -> None:
+    pass

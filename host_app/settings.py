@@ -1,0 +1,116 @@
+"""Settings from the environment, secrets among them: never on argv, never logged."""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLContext, SSLError, create_default_context
+from typing import Literal
+
+from pydantic import ValidationError
+
+from host_app.errors import ConfigError
+from host_app.mqtt_stream import Endpoint
+from proto.control.broker import BrokerDocument
+from proto.sparkplug.errors import InvalidId
+from proto.sparkplug.topics import check_id
+
+Protocol = Literal["3.1.1", "5"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must not be on a command line."""
+
+    mqtt_username: str | None = None
+    mqtt_password: str | None = field(default=None, repr=False)
+    database_url: str | None = field(default=None, repr=False)
+    console_password: str | None = field(default=None, repr=False)
+
+
+def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
+    """Read each from ``NAME`` or from the file that ``NAME_FILE`` names.
+
+    Raises:
+        ConfigError: both are set, or the file cannot be read.
+    """
+    return Secrets(
+        mqtt_username=_read(environment, "NEXUS_MQTT_USERNAME"),
+        mqtt_password=_read(environment, "NEXUS_MQTT_PASSWORD"),
+        database_url=_read(environment, "NEXUS_DATABASE_URL"),
+        console_password=_read(environment, "NEXUS_CONSOLE_PASSWORD"),
+    )
+
+
+def make_endpoints(
+    urls: Sequence[str],
+    host_id: str,
+    secrets: Secrets,
+    *,
+    protocol: Protocol,
+    ca_file: Path | None,
+    keep_alive_s: int,
+) -> list[Endpoint]:
+    """Check the brokers' addresses and make endpoints of them.
+
+    Raises:
+        ConfigError: every mistake at once.
+    """
+    mistakes: list[str] = []
+    endpoints: list[Endpoint] = []
+    try:
+        check_id(host_id, "host")
+    except InvalidId as exc:
+        mistakes.append(str(exc))
+    if len(set(urls)) != len(urls):
+        mistakes.append(f"broker addresses stand more than once: {' '.join(urls)}")
+    # Two hosts of one id may stand beside each other (standby), so the id alone is not enough.
+    client_id = f"nexus-host-{host_id}-{socket.gethostname()}-{os.getpid()}"
+    for url in urls:
+        try:
+            document = BrokerDocument(
+                url=url, ca_file=ca_file, protocol=protocol, keep_alive_s=keep_alive_s
+            )
+            endpoints.append(
+                Endpoint(
+                    document.host,
+                    document.port,
+                    client_id,
+                    protocol=protocol,
+                    keep_alive_s=keep_alive_s,
+                    username=secrets.mqtt_username,
+                    password=secrets.mqtt_password,
+                    tls=_make_tls(ca_file) if document.tls else None,
+                )
+            )
+        except ValidationError as exc:
+            mistakes += [f"mqtt {e['loc'][0]}: {_said(e['msg'])}" for e in exc.errors()]
+        except (OSError, SSLError) as exc:
+            mistakes.append(f"mqtt ca_file {str(ca_file)!r}: {exc.strerror or exc}")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return endpoints
+
+
+def _make_tls(ca_file: Path | None) -> SSLContext:
+    return create_default_context(cafile=None if ca_file is None else str(ca_file))
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _read(environment: Mapping[str, str], name: str) -> str | None:
+    value, path = environment.get(name) or None, environment.get(f"{name}_FILE") or None
+    if path is None:
+        return value
+    if value is not None:
+        raise ConfigError(f"{name} and {name}_FILE are both set, expected one of them")
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{name}_FILE {path!r}: cannot be read: {exc}") from exc
+    if not lines or not lines[0]:
+        raise ConfigError(f"{name}_FILE {path!r}: first line is empty, expected the value")
+    return lines[0]

@@ -1,0 +1,138 @@
+"""What the API takes and gives, for checking and for its OpenAPI document."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Request(BaseModel):
+    """A request body: unknown keys are refused and nothing is repaired."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Answer(BaseModel):
+    """A response body."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorJson(Answer):
+    """What went wrong: subject, found, expected."""
+
+    error: str
+
+
+class SignInRequest(Request):
+    """Who wants to sign in."""
+
+    username: str = Field(min_length=1, max_length=256)
+    password: str = Field(min_length=1, max_length=4096)
+
+
+class SessionJson(Answer):
+    """Who is signed in."""
+
+    username: str
+    role: Literal["viewer", "operator", "admin"]
+
+
+class WriteRequest(Request):
+    """A value for a metric."""
+
+    group: str
+    edge: str
+    device: str | None = None
+    """Absent or null for a metric of the node itself."""
+    metric: str
+    value: Any
+    """JSON of the metric's kind; integers beyond 2⁵³, NaN and infinities as strings, bytes as
+    base64."""
+
+
+class AcceptedJson(Answer):
+    """The write was sent; its outcome comes as ``write_result`` on the live socket."""
+
+    id: str
+
+
+class RebirthRequest(Request):
+    """Which node to ask for its births."""
+
+    group: str
+    edge: str
+
+
+class EmptyJson(Answer):
+    """Nothing more to say."""
+
+
+class MetricJson(Answer):
+    """A metric with its value."""
+
+    name: str
+    datatype: str
+    value: Any
+    quality: int
+    """192 good, 0 bad, 500 stale."""
+    timestamp_ms: int
+    stale: bool
+    unit: str | None
+    low: float | str | None
+    high: float | str | None
+    description: str | None
+    writable: bool
+
+
+class DeviceJson(Answer):
+    """A device."""
+
+    name: str
+    online: bool
+    since_ms: int
+    metrics: list[MetricJson]
+
+
+class NodeJson(Answer):
+    """An edge node with everything below it."""
+
+    id: str
+    group: str
+    edge: str
+    online: bool
+    since_ms: int
+    bd_seq: int | None
+    births: int
+    deaths: int
+    violations: int
+    metrics: list[MetricJson]
+    devices: list[DeviceJson]
+
+
+class NodesJson(Answer):
+    """The whole picture."""
+
+    nodes: list[NodeJson]
+
+
+class AuditEntryJson(Answer):
+    """Something that somebody did."""
+
+    at_ms: int
+    actor: str
+    remote: str | None
+    action: str
+    target: str
+    detail: dict[str, Any]
+
+
+class AuditJson(Answer):
+    """The newest entries first."""
+
+    entries: list[AuditEntryJson]
+
+
+class AuditQuery(BaseModel):
+    """How much of the audit log is wanted."""
+
+    limit: int = Field(default=100, ge=1, le=1000)

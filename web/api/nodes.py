@@ -1,0 +1,36 @@
+"""The picture over REST."""
+
+import json
+from collections.abc import AsyncIterator
+
+from quart import Blueprint, Response
+from quart_schema import document_response, tag
+
+from host_app.users import Role
+from proto.sparkplug.node_view import NodeView
+from web.api.models import ErrorJson, NodesJson
+from web.auth import needs
+from web.context import context
+from web.node_json import node_to_json
+
+blueprint = Blueprint("nodes", __name__)
+
+
+@blueprint.get("/api/v1/nodes")
+@document_response(NodesJson)
+@document_response(ErrorJson, 401)
+@tag(["plant"])
+@needs(Role.VIEWER)
+async def list_nodes() -> Response:
+    """Give every node with its devices and metrics."""
+    views = list(context().service.nodes())
+    return Response(_stream(views), content_type="application/json")
+
+
+async def _stream(views: list[NodeView]) -> AsyncIterator[bytes]:
+    # Node by node, so that a big plant does not hold up the event loop.
+    yield b'{"nodes":['
+    for number, view in enumerate(views):
+        text = json.dumps(node_to_json(view), separators=(",", ":"), allow_nan=False)
+        yield (b"," if number else b"") + text.encode()
+    yield b"]}"
