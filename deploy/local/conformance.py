@@ -94,6 +94,13 @@ def read_open(path: Path = OPEN) -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
+def shrink_open(claims: Mapping[str, Sequence[str]], path: Path = OPEN) -> None:
+    """Take from the list of open statements those that a test holds; nothing is ever added."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = "".join(line for line in lines if line.strip() not in claims)
+    path.write_text(kept, encoding="utf-8")
+
+
 def collect_claims() -> dict[str, list[str]]:
     """Ask pytest which tests claim which statement.
 
@@ -152,12 +159,17 @@ def _row(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when the page is out of date.")
 def conformance(*, check: bool) -> None:
-    """Write docs/reference/sparkplug-conformance.md from the tests' markers."""
+    """Write docs/reference/sparkplug-conformance.md from the tests' markers.
+
+    Statements that have got a test leave tests/conformance/open.txt.
+    """
     try:
-        page = render(read_statements(), collect_claims())
+        claims = collect_claims()
+        page = render(read_statements(), claims)
     except ConformanceError as error:
         raise click.ClickException(str(error)) from error
     if not check:
+        shrink_open(claims)
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(page, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
