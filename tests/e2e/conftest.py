@@ -1,13 +1,20 @@
 """The whole suite, running, and a browser in front of its console."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    expect,
+    sync_playwright,
+)
 
-from deploy.local.console_build import needs_console
+from deploy.local.console_build import build_console, needs_console
 from deploy.local.settings import Settings
 from deploy.local.stack import Ports, Stack
 
@@ -27,7 +34,8 @@ _BROWSER_ARGS = [
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Run plant, broker, database, historian, host and edge node."""
-    assert not needs_console(), "the console is not built: run ./nexus test, or npm run build"
+    if needs_console():
+        build_console(Path(sys.prefix), print)
     folder = tmp_path_factory.mktemp("stack")
     _open_path(folder)
     running = Stack(
@@ -62,6 +70,20 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=_BROWSER_ARGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def session_cookie(stack: Stack, browser: Browser) -> str:
+    """Sign in once for all tests: the host lets nobody try more than a few times a minute."""
+    context = browser.new_context()
+    answer = context.request.post(
+        f"{stack.console_url}/api/v1/session",
+        data={"username": "admin", "password": stack.settings.console_password},
+    )
+    assert answer.ok, answer.text()
+    (cookie,) = context.cookies()
+    context.close()
+    return f"{cookie['name']}={cookie['value']}"
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ export class Metric {
   define(json: MetricJson): void {
     this.datatype = json.datatype;
     this.unit = json.unit;
-    this.low = json.low;
-    this.high = json.high;
+    this.low = typeof json.low === "number" ? json.low : null;
+    this.high = typeof json.high === "number" ? json.high : null;
     this.description = json.description;
     this.writable = json.writable;
   }

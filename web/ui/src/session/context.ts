@@ -13,6 +13,8 @@ export interface ConsoleContext {
   readonly toasts: Toasts;
   readonly selection: ShallowRef<Selection>;
   readonly select: (to: Selection) => void;
+  /** Whether the host lets this user write and ask for rebirths. */
+  readonly mayWrite: boolean;
 }
 
 const KEY: InjectionKey<ConsoleContext> = Symbol("console");

@@ -15,8 +15,9 @@ export interface MetricJson {
   readonly timestamp_ms: number | null;
   readonly stale: boolean;
   readonly unit: string | null;
-  readonly low: number | null;
-  readonly high: number | null;
+  /** The ends of the engineering range; an infinite one comes as a string. */
+  readonly low: number | string | null;
+  readonly high: number | string | null;
   readonly description: string | null;
   readonly writable: boolean;
 }

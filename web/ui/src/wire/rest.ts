@@ -76,18 +76,29 @@ export interface MetricAddress {
   readonly metric: string;
 }
 
-/** The signed-in user's name, or null when nobody is signed in. */
-export async function currentUser(): Promise<string | null> {
+/** Somebody who is signed in. */
+export interface User {
+  readonly name: string;
+  /** What the host lets them do: a viewer may not write. */
+  readonly role: string;
+}
+
+function userOf(answer: unknown): User {
+  return { name: field(answer, "username") ?? "", role: field(answer, "role") ?? "" };
+}
+
+/** The signed-in user, or null when nobody is signed in. */
+export async function currentUser(): Promise<User | null> {
   try {
-    return field(await call("GET", "session"), "username");
+    return userOf(await call("GET", "session"));
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return null;
     throw error;
   }
 }
 
-export async function signIn(username: string, password: string): Promise<string> {
-  return field(await call("POST", "session", { username, password }), "username") ?? username;
+export async function signIn(username: string, password: string): Promise<User> {
+  return userOf(await call("POST", "session", { username, password }));
 }
 
 export async function signOut(): Promise<void> {
