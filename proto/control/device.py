@@ -76,10 +76,19 @@ class Tag(Document):
 
 
 class ModbusConnection(Document):
-    """One unit (slave) behind one Modbus TCP endpoint, with the limits of the device."""
+    """One unit (slave) on a Modbus TCP server, gateway or serial line, with the device's limits."""
 
-    host: str = Field(min_length=1)
+    transport: Literal["tcp", "rtu-over-tcp", "rtu"] = "tcp"
+    """``tcp``; ``rtu-over-tcp`` for serial device servers that pass RTU frames through; ``rtu`` for
+    a serial port of this machine."""
+    host: str = ""
+    """Name or address of the server or gateway."""
     port: int = Field(default=502, ge=1, le=65_535)
+    serial_port: str = ""
+    """The serial port of ``rtu``: ``/dev/ttyUSB0``."""
+    baud_rate: int = Field(default=19_200, ge=110, le=4_000_000)
+    parity: Literal["none", "even", "odd"] = "even"
+    stop_bits: Literal[1, 2] = 1
     unit_id: int = Field(default=1, ge=0, le=255)
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     word_order: WordOrder = "big"
@@ -101,6 +110,32 @@ class ModbusConnection(Document):
     mask_write: bool = False
     """Bits of registers are written by function 22 where the device has it; else by reading,
     changing and writing the register."""
+
+    @model_validator(mode="after")
+    def _check_transport(self) -> Self:
+        if self.transport == "rtu":
+            if not self.serial_port:
+                raise ValueError(
+                    "serial_port is missing, expected the port of transport 'rtu': /dev/ttyUSB0"
+                )
+            if self.host:
+                raise ValueError(f"host is {self.host!r}, transport 'rtu' has a serial_port only")
+        else:
+            if not self.host:
+                raise ValueError("host is missing, expected the name or address of the server")
+            if self.serial_port:
+                raise ValueError(
+                    f"serial_port is {self.serial_port!r}, expected it with transport 'rtu' only"
+                )
+        if self.transport != "tcp":
+            if not 1 <= self.unit_id <= 247:
+                raise ValueError(f"unit_id is {self.unit_id}, expected 1 to 247 with RTU frames")
+            if self.max_in_flight > 1:
+                raise ValueError(
+                    f"max_in_flight is {self.max_in_flight}, expected 1 with RTU frames, which have"
+                    " no transaction ids"
+                )
+        return self
 
 
 ModbusDatatype = Literal[
@@ -147,7 +182,7 @@ class Device(Document):
 
 
 class ModbusDevice(Device):
-    """A Modbus TCP device."""
+    """A Modbus device."""
 
     driver: Literal["modbus"]
     connection: ModbusConnection

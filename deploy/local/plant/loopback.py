@@ -144,6 +144,10 @@ class LoopbackWire:
             with trio.move_on_at(self._due[0][0] if self._due else inf):
                 await self._changed.wait()
 
+    def has_input(self) -> bool:
+        """Whether an answer is due."""
+        return bool(self._due) and self._due[0][0] <= trio.current_time()
+
     def push(self, data: bytes) -> None:
         """Let bytes arrive now, asked for or not."""
         heappush(self._due, (trio.current_time(), next(self._order), data))

@@ -73,9 +73,9 @@ class ModbusDriver:
         Raises:
             DeviceUnreachable: with the address and the reason.
         """
-        if self._line is None:
-            self._line = self._lines.take(self._connection)
         try:
+            if self._line is None:
+                self._line = self._lines.take(self._connection)
             await self._line.ensure_connected(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc

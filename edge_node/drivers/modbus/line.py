@@ -5,7 +5,6 @@ an answer reads for all the others, and hands the reading on when it has its own
 tags.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -55,10 +54,17 @@ class Line:
         connect: makes the wire; raises ``OSError``.
         make_codec: makes the codec of a new connection.
         max_in_flight: requests that may be on their way at once.
+        has_spare: whether the server can be asked for a second connection.
     """
 
     def __init__(
-        self, name: str, connect: Connect, make_codec: Callable[[], Codec], max_in_flight: int = 1
+        self,
+        name: str,
+        connect: Connect,
+        make_codec: Callable[[], Codec],
+        max_in_flight: int = 1,
+        *,
+        has_spare: bool = True,
     ) -> None:
         self.name = name
         self.users = 0
@@ -76,6 +82,7 @@ class Line:
         self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
         self._sending = trio.Lock()
         self._connecting = trio.Lock()
+        self._has_spare = has_spare
         self._suspects: set[int] = set()
         self._spare: Line | None = None
 
@@ -96,8 +103,7 @@ class Line:
                     f"{self.name} did not connect within {timeout_s:g} s"
                 ) from None
             except OSError as exc:
-                number = exc.errno or 0  # a resolver's are below 0
-                reason = os.strerror(number) if number > 0 else exc.strerror or str(exc)
+                reason = exc.strerror or str(exc)
                 raise DeviceUnreachable(f"{self.name} cannot be reached: {reason}") from exc
             self._codec = self._make_codec()
             self._silent_timeouts = 0
@@ -134,20 +140,24 @@ class Line:
     async def _ask_suspect(
         self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
     ) -> list[Answer]:
+        line = await self._take_spare(timeout_s) if self._has_spare else None
+        ask = line.request if line is not None else self._request
+        answers = await ask(unit_id, pdus, timeout_s)
+        if not any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
+            self._suspects.discard(unit_id)
+            if not self._suspects and (line is None or not line.is_busy):
+                self._close_spare()
+        return answers
+
+    async def _take_spare(self, timeout_s: float) -> "Line | None":
+        if self._spare is None:
+            self._spare = Line(self.name, self._connect, self._make_codec, has_spare=False)
         spare = self._spare
-        if spare is None:
-            spare = self._spare = Line(self.name, self._connect, self._make_codec)
         try:
             await spare.ensure_connected(timeout_s)
         except DeviceUnreachable:
-            answers = await self._request(unit_id, pdus, timeout_s)
-        else:
-            answers = await spare.request(unit_id, pdus, timeout_s)
-        if not any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
-            self._suspects.discard(unit_id)
-            if not self._suspects and not spare.is_busy:
-                self._close_spare()
-        return answers
+            return None
+        return spare
 
     async def _request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
         answers: list[Answer] = []
@@ -213,8 +223,6 @@ class Line:
                 return self._transaction
 
     async def _send(self, frames: bytes) -> None:
-        if not self._codec.matches_transactions:
-            self._codec.clear()
         try:
             self._sending.acquire_nowait()
         except trio.WouldBlock:
@@ -222,6 +230,8 @@ class Line:
         try:
             if self._wire is None:
                 raise self._gone()
+            if not self._codec.matches_transactions:
+                await self._discard_input(self._wire)
             await self._wire.send_all(frames)
         except trio.Cancelled:
             self._drop()  # half a frame may be out: nothing sent after it would be understood
@@ -231,6 +241,14 @@ class Line:
             raise self._gone() from exc
         finally:
             self._sending.release()
+
+    async def _discard_input(self, wire: Wire) -> None:
+        """Drop what an earlier request left behind: nothing else tells it from the answer."""
+        self._codec.clear()
+        while wire.has_input():
+            self.late_answers += 1
+            if not await wire.receive_some():
+                raise trio.BrokenResourceError
 
     async def _wait(self, exchange: _Exchange) -> None:
         while exchange.answer is None:

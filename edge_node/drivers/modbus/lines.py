@@ -1,12 +1,16 @@
-"""The lines of an edge node: units behind one gateway share one connection."""
+"""The lines of an edge node: units behind one gateway or on one serial line share it."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from edge_node.drivers.modbus.codec import TcpCodec
+from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.modbus.codec import RtuCodec, TcpCodec
 from edge_node.drivers.modbus.line import Line
+from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
 from edge_node.drivers.modbus.wire import Wire, connect_tcp
 from proto.control.device import ModbusConnection
+
+_Key = tuple[str, str, int, int]
 
 
 class Lines:
@@ -14,24 +18,38 @@ class Lines:
 
     Args:
         connect: makes the connection to a host and port; raises ``OSError``.
+        open_port: opens a serial port; raises ``OSError``.
     """
 
-    def __init__(self, connect: Callable[[str, int], Awaitable[Wire]] = connect_tcp) -> None:
+    def __init__(
+        self,
+        connect: Callable[[str, int], Awaitable[Wire]] = connect_tcp,
+        open_port: Callable[[SerialSettings], Awaitable[Wire]] = open_serial,
+    ) -> None:
         self._connect = connect
-        self._shared: dict[tuple[str, int, int], Line] = {}
+        self._open_port = open_port
+        self._shared: dict[_Key, Line] = {}
+        self._settings: dict[str, SerialSettings] = {}
 
     def take(self, connection: ModbusConnection) -> Line:
-        """Return the line to a server, the same for all that share it."""
-        key = (connection.host, connection.port, connection.max_in_flight)
-        line = self._shared.get(key) if connection.shared else None
-        if line is None:
-            line = Line(
-                f"{connection.host}:{connection.port}",
-                partial(self._connect, connection.host, connection.port),
-                TcpCodec,
+        """Return the line to a server, the same for all that share it.
+
+        Raises:
+            DeviceUnreachable: a serial port is in use with other settings.
+        """
+        if connection.transport == "rtu":
+            line = self._take_serial(connection)
+        else:
+            key = (
+                connection.transport,
+                connection.host,
+                connection.port,
                 connection.max_in_flight,
             )
-            if connection.shared:
+            # two connections to one serial device server would talk into each other
+            shared = connection.shared or connection.transport != "tcp"
+            line = (self._shared.get(key) if shared else None) or self._make(connection)
+            if shared:
                 self._shared[key] = line
         line.users += 1
         return line
@@ -42,3 +60,29 @@ class Lines:
         if line.users == 0:
             line.close()
             self._shared = {key: one for key, one in self._shared.items() if one is not line}
+
+    def _make(self, connection: ModbusConnection) -> Line:
+        return Line(
+            f"{connection.host}:{connection.port}",
+            partial(self._connect, connection.host, connection.port),
+            TcpCodec if connection.transport == "tcp" else RtuCodec,
+            connection.max_in_flight,
+            has_spare=connection.transport == "tcp",
+        )
+
+    def _take_serial(self, connection: ModbusConnection) -> Line:
+        port = connection.serial_port
+        key = (connection.transport, port, 0, 1)
+        settings = SerialSettings(
+            port, connection.baud_rate, connection.parity, connection.stop_bits
+        )
+        line = self._shared.get(key)
+        if line is None:
+            line = Line(port, partial(self._open_port, settings), RtuCodec, has_spare=False)
+            self._shared[key] = line
+            self._settings[port] = settings
+        elif self._settings[port] != settings:
+            raise DeviceUnreachable(
+                f"{port} is in use at {self._settings[port]}, expected the same as {settings} here"
+            )
+        return line

@@ -1,5 +1,7 @@
 """What carries bytes to a Modbus server: a TCP connection. Knows nothing of frames."""
 
+import os
+import select
 from typing import Protocol
 
 import trio
@@ -15,6 +17,10 @@ class Wire(Protocol):
 
     async def receive_some(self) -> bytes:
         """Wait for bytes; empty when the other side has closed."""
+        ...
+
+    def has_input(self) -> bool:
+        """Whether bytes are there that nobody has received yet."""
         ...
 
     def close(self) -> None:
@@ -35,9 +41,20 @@ class TcpWire:
         """Wait for bytes."""
         return await self._stream.receive_some(_RECEIVE_SIZE)
 
+    def has_input(self) -> bool:
+        """Whether bytes are there."""
+        return has_input(self._stream.socket.fileno())
+
     def close(self) -> None:
         """Close without waiting."""
         self._stream.socket.close()
+
+
+def has_input(descriptor: int) -> bool:
+    """Whether a file descriptor can be read without waiting."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def connect_tcp(host: str, port: int) -> TcpWire:
@@ -49,6 +66,6 @@ async def connect_tcp(host: str, port: int) -> TcpWire:
         cause: BaseException | None = exc.__cause__
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[-1]
-        if isinstance(cause, OSError):
-            raise cause from None
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            raise OSError(cause.errno, os.strerror(cause.errno)) from exc
         raise

@@ -87,6 +87,28 @@ def test_a_point_takes_the_devices_word_order_unless_it_has_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("connection", "message"),
+    [
+        ({"host": ""}, "host is missing, expected the name or address"),
+        ({"serial_port": "/dev/ttyS0"}, "expected it with transport 'rtu' only"),
+        ({"transport": "rtu"}, "serial_port is missing, expected the port of transport 'rtu'"),
+        (
+            {"transport": "rtu", "serial_port": "/dev/ttyS0"},
+            "host is 'plc', transport 'rtu' has a serial_port only",
+        ),
+        ({"transport": "rtu-over-tcp", "unit_id": 0}, "unit_id is 0, expected 1 to 247"),
+        ({"transport": "rtu-over-tcp", "max_in_flight": 2}, "max_in_flight is 2, expected 1"),
+    ],
+)
+def test_a_transport_has_what_it_needs_and_nothing_else(
+    connection: dict[str, Any], message: str
+) -> None:
+    tag = {"name": "a", "address": "coil:0", "datatype": "bool"}
+    with pytest.raises(ValueError, match=message):
+        device(tag, **connection)
+
+
+@pytest.mark.parametrize(
     ("datatype", "expected", "count"),
     [
         ("int16", DataType.INT16, 1),
