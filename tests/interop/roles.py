@@ -127,8 +127,12 @@ class Host:
         )
         argv = (*_CLI, "host", "--port", str(self.port), "--bind", "127.0.0.1")
         self._process = Process("host", argv, log=folder / "host.log", env=env)
-        wait_until(self._is_ready, self._process, timeout_s=30, what="get ready")
-        self._sign_in()
+        try:
+            wait_until(self._is_ready, self._process, timeout_s=30, what="get ready")
+            wait_until(self._sign_in, self._process, timeout_s=30, what="let a user sign in")
+        except Exception:
+            self._process.stop(grace_s=1)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -185,10 +189,10 @@ class Host:
         except OSError:
             return False
 
-    def _sign_in(self) -> None:
+    def _sign_in(self) -> bool:
+        # The host is ready before its database is: it tracks nodes without one.
         body = {"username": "admin", "password": _PASSWORD}
-        status, answer = self._request("POST", "/api/v1/session", body)
-        assert status == 200, answer
+        return self._request("POST", "/api/v1/session", body)[0] == 200
 
     def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
