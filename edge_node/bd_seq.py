@@ -6,6 +6,7 @@ One process at a time owns a node's state, so that two copies of a node are noti
 import fcntl
 import os
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -15,7 +16,8 @@ import structlog
 from edge_node.errors import StateUnavailable
 from proto.sparkplug.topics import NodeId
 
-_NUMBERS = 256
+_TEXTS = frozenset(str(number) for number in range(256))
+_LONGEST_NAME = 200
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ class BdSeqFile:
     """
 
     def __init__(self, folder: Path, node: NodeId) -> None:
-        name = quote(f"{node.group}@{node.edge}", safe="@ ")
+        name = _file_name(node)
         self._path = folder / f"{name}.bdseq"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ class BdSeqFile:
             return 0
         except OSError as exc:
             raise StateUnavailable(f"{self._path}: cannot be read: {exc.strerror}") from exc
-        if text.isdecimal() and int(text) < _NUMBERS:
+        if text in _TEXTS:
             return int(text)
         log.error("bd_seq_unreadable", path=str(self._path), found=text[:40], expected="0 to 255")
         return 0
@@ -95,3 +97,9 @@ class BdSeqFile:
                 os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _file_name(node: NodeId) -> str:
+    """Return what no other node's file is called; readable where that is short enough."""
+    name = f"{quote(node.group, safe=' ')}@{quote(node.edge, safe=' ')}"
+    return name if len(name) <= _LONGEST_NAME else sha256(name.encode()).hexdigest()

@@ -93,6 +93,7 @@ def _check(data: dict[str, Any], file: str) -> Configuration:
     drivers = _make_drivers(data.get("devices"), mistakes)
     if document is not None:
         mistakes += find_topic_clashes(document)
+        mistakes += _find_twins(document)
     if document is None or mistakes:
         raise ConfigurationRejected([f"{file}: {mistake}" for mistake in mistakes])
     return Configuration(document, drivers)
@@ -112,6 +113,25 @@ def _make_drivers(devices: object, mistakes: list[str]) -> dict[str, Driver]:
         except ConfigError as exc:
             mistakes += [f"devices[{device.name}]: {mistake}" for mistake in exc.mistakes]
     return made
+
+
+def _find_twins(document: NodeDocument) -> list[str]:
+    """Return names that differ in case only (specification 5.2, case sensitivity)."""
+    mistakes = _find_twin_names("", [device.name for device in document.devices], "devices")
+    for device in document.devices:
+        names = [tag.name for tag in device.tags]
+        mistakes += _find_twin_names(f"devices[{device.name}].", names, "tags")
+    return mistakes
+
+
+def _find_twin_names(where: str, names: list[str], what: str) -> list[str]:
+    first: dict[str, str] = {}
+    return [
+        f"{where}{what}[{name}].name: differs from {twin!r} in case only, "
+        "which hosts may not tell apart"
+        for name in names
+        if (twin := first.setdefault(name.casefold(), name)) != name
+    ]
 
 
 def make_endpoint(
