@@ -4,16 +4,19 @@ Every statement that it grades must pass. Where it grades against the text, the 
 here, and docs/adr/0005-where-sparkplug-tck-errs.md shows why; a corrected harness is noticed.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from proto.sparkplug.codec import Metric, Payload
 from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import BD_SEQ, REBIRTH
 from proto.sparkplug.topics import MessageType, NodeId
 from tests.interop.observer import Observer
-from tests.interop.roles import EdgeNode, Plant
+from tests.interop.roles import EdgeNode, Host, Plant
 from tests.interop.tck import Grade, Harness
 
 DEVICES = {"Filler", "Capper", "Labeller"}
@@ -28,6 +31,9 @@ ERRS_ON_RESTART = {
     "payloads-alias-birth-requirement": "wants an alias on Node Control/Rebirth",
     "topics-nbirth-bdseq-matching": "compares every NBIRTH with the last CONNECT of the recording",
 }
+
+
+_REORDERING = ("param", "start", "rebirth", "success")
 
 
 @pytest.fixture
@@ -118,3 +124,84 @@ def test_an_edge_node_that_restarts_goes_on_with_the_next_bd_seq(
     failures = _failures(grades)
     assert failures.keys() == ERRS_ON_RESTART.keys(), failures
     assert "topics-nbirth-bdseq-increment" in _passed(grades)
+
+
+class _BareNode:
+    """An edge node of a few messages, each with the sequence number that the test wants."""
+
+    def __init__(self, observer: Observer, edge: str) -> None:
+        self.id = NodeId("interop", edge)
+        self._observer = observer
+
+    def birth(self) -> None:
+        now_ms = _now_ms()
+        number = Metric(BD_SEQ, DataType.INT64, 0, now_ms)
+        rebirth = Metric(REBIRTH, DataType.BOOLEAN, value=False, timestamp_ms=now_ms)
+        self._send(MessageType.NBIRTH, None, Payload(now_ms, 0, (number, rebirth)))
+        speed = Metric("speed", DataType.DOUBLE, 1.0, now_ms)
+        self._send(MessageType.DBIRTH, "d", Payload(now_ms, 1, (speed,)))
+
+    def data(self, *numbers: int) -> None:
+        for seq in numbers:
+            now_ms = _now_ms()
+            speed = Metric("speed", value=float(seq), datatype=DataType.DOUBLE, timestamp_ms=now_ms)
+            self._send(MessageType.DDATA, "d", Payload(now_ms, seq, (speed,)))
+
+    def device_death(self, seq: int) -> None:
+        self._send(MessageType.DDEATH, "d", Payload(_now_ms(), seq))
+
+    def death(self) -> None:
+        number = Metric(BD_SEQ, DataType.INT64, 0, _now_ms())
+        self._send(MessageType.NDEATH, None, Payload(_now_ms(), None, (number,)))
+
+    def _send(self, message_type: MessageType, device: str | None, payload: Payload) -> None:
+        self._observer.publish(message_type, self.id, device, payload)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_host_is_graded_without_a_fault(
+    tck_program: Path, postgres_url: str, tmp_path: Path, protocol: Literal["3.1.1", "5"]
+) -> None:
+    with (
+        Harness(tck_program, "host-application", tmp_path / "tck.log") as harness,
+        Observer(harness.port) as observer,
+        Host(
+            tmp_path,
+            f"mqtt://127.0.0.1:{harness.port}",
+            postgres_url,
+            NEXUS_MQTT_PROTOCOL=protocol,
+        ) as host,
+    ):
+        late = _BareNode(observer, "late")
+        late.birth()
+        late.data(2, 4, 3, 5)
+        late.birth()
+        late.data(2, 3, 4, 5)
+
+        gap = _BareNode(observer, "gap")
+        gap.birth()
+        gap.data(3)
+        observer.wait(MessageType.NCMD, gap.id)
+        gap.birth()
+        host.wait_node(str(gap.id), "online", lambda node: node["online"])
+        host.rebirth(str(gap.id))
+        observer.wait(MessageType.NCMD, gap.id)
+        gap.birth()
+        host.write(str(gap.id), "d", "speed", 2.5)
+        observer.wait(MessageType.DCMD, gap.id, "d")
+        gap.device_death(2)
+        gap.death()
+        host.wait_node(str(gap.id), "offline", lambda node: not node["online"])
+        host.stop()
+        grades = harness.grade()
+
+    failures = _failures(grades)
+    assert failures == {}
+    assert len(_passed(grades)) >= 75
+    version = "311" if protocol == "3.1.1" else "50"
+    assert f"message-flow-phid-sparkplug-clean-session-{version}" in _passed(grades)
+    assert {f"operational-behavior-host-reordering-{n}" for n in _REORDERING} <= _passed(grades)
