@@ -5,6 +5,7 @@ it became.
 """
 
 import asyncio
+import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,9 @@ async def run_server(
     config.websocket_ping_interval = 20
     config.include_server_header = False
     config.accesslog = None
+    # The suite's own handler writes them; what hypercorn says of its start is said better already.
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.setLevel(logging.WARNING)
     if tls is not None:
         config.certfile, config.keyfile = str(tls.cert_file), str(tls.key_file)
 
