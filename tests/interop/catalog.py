@@ -95,4 +95,3 @@ _EDGES: dict[str, Callable[[MqttBroker, str, str], Start]] = {
     ),
 }
 HOSTS = tuple(_HOSTS)
-EDGES = tuple(_EDGES)

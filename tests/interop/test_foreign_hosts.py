@@ -12,6 +12,7 @@ import pytest
 from deploy.local.broker import MqttBroker
 from deploy.local.plant_document import read_example
 from proto.control.node import NodeDocument
+from tests.interop import catalog
 from tests.interop.peer import Event, Peer
 from tests.interop.roles import EdgeNode, Plant
 
@@ -19,6 +20,7 @@ SOUND_HOSTS = ("tahu-host", "sparkplug-payload", "pysparkplug")
 DEVICES = {device.name: len(device.tags) for device in read_example().devices}
 
 sound = pytest.mark.parametrize("peer_host", SOUND_HOSTS, indirect=True)
+everyone = pytest.mark.parametrize("peer_host", catalog.HOSTS, indirect=True)
 broken = pytest.mark.parametrize("peer_host", ["mqtt-spb-wrapper"], indirect=True)
 
 
@@ -132,7 +134,7 @@ def test_a_rebirth_gives_the_same_bd_seq_and_seq_0(peer_host: Peer, node: str) -
     }
 
 
-@sound
+@everyone
 def test_devices_that_fall_silent_die_and_are_born_again(
     peer_host: Peer, module_mqtt_broker: MqttBroker, edge_name: str, node: str, tmp_path: Path
 ) -> None:
@@ -155,7 +157,7 @@ def test_devices_that_fall_silent_die_and_are_born_again(
                 born.add(peer_host.wait("birth", node=node)["device"])
 
 
-@sound
+@everyone
 def test_an_edge_node_that_is_stopped_says_goodbye(
     peer_host: Peer, edge: EdgeNode, node: str
 ) -> None:
@@ -166,7 +168,7 @@ def test_an_edge_node_that_is_stopped_says_goodbye(
     peer_host.wait("death", node=node, device=None)
 
 
-@sound
+@everyone
 def test_an_edge_node_that_is_killed_is_declared_dead(
     peer_host: Peer, edge: EdgeNode, node: str
 ) -> None:
@@ -192,12 +194,3 @@ def test_mqtt_spb_wrapper_commands_although_it_cannot_read_data(peer_host: Peer,
     peer_host.order("rebirth", node=node)
 
     peer_host.wait_value("Filler", metric, 62.5)
-
-
-@broken
-def test_mqtt_spb_wrapper_sees_the_death(peer_host: Peer, edge: EdgeNode, node: str) -> None:
-    _wait_births(peer_host, node)
-
-    edge.stop()
-
-    peer_host.wait("death", node=node, device=None)

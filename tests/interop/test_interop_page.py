@@ -10,7 +10,8 @@ from tests.interop.installation import PEERS, ROOT, TCK_VERSION
 
 def _python_version(package: str) -> str:
     lock = (PEERS / f"requirements-peer-{package}.lock").read_text()
-    found = re.search(rf"^{re.escape(package).replace('-', '[-_]')}==(\S+)", lock, re.MULTILINE)
+    name = package.replace("-", "[-_]")
+    found = re.search(rf"^{name}==(\S+)", lock, re.MULTILINE)
     assert found, f"{package} is not in its lock file"
     return found.group(1)
 
