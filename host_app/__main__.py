@@ -252,6 +252,7 @@ async def _prepare_users(database: Database, users: Users, password: str | None)
             log.error("console_password_refused", reason=str(exc))  # noqa: TRY400  # no traceback
             break
         else:
+            log.info("console_password_is_set", user=FIRST_USER)
             break
     if users.is_empty:
         log.warning(

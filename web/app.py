@@ -4,7 +4,7 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import ValidationError
-from quart import Quart, Response, json, request
+from quart import Quart, Response, json
 from quart_rate_limiter import RateLimiter
 from quart_schema import Info, QuartSchema, RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException
@@ -83,10 +83,7 @@ async def _tell_error(error: HTTPException) -> Response:
 
 
 def _error(text: str, status: int) -> Response:
-    body = json.dumps({"error": text})
-    if request.method == "HEAD":
-        body = ""
-    return Response(body, status, content_type="application/json")
+    return Response(json.dumps({"error": text}), status, content_type="application/json")
 
 
 def _version() -> str:

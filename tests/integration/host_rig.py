@@ -276,7 +276,7 @@ def running_host(
     try:
         host.wait_ready()
         if database_url is not None:
-            host.wait_event("user_password_set")
+            host.wait_event("console_password_is_set")
         yield host
     finally:
         host.close()
