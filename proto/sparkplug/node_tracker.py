@@ -140,6 +140,7 @@ class NodeTracker:
         view.bd_seq = bd_seq
         view.diagnostics.births += 1
         self._print = fingerprint
+        self._applied_ms = birth_ms
         self.pacing.answered()
         events.append(NodeBorn(view.node))
         self._note(topic, faults, now_ms, events)
@@ -204,7 +205,8 @@ class NodeTracker:
         if self._is_late(payload.timestamp):
             self.view.diagnostics.late += 1
             return
-        turn = self.order.offer(seq, arrived, now_ms)
+        newer = payload.timestamp > self._applied_ms
+        turn = self.order.offer(seq, arrived, now_ms, newer=newer)
         if turn is Turn.NOW:
             self._apply(arrived, now_ms, events)
             if len(self.order):
@@ -240,7 +242,7 @@ class NodeTracker:
     def _unborn(self, arrived: Arrived, seq: int, now_ms: int, events: list[HostEvent]) -> None:
         """Before the birth: kept a moment, should it have overtaken it; births are asked for."""
         named, topic, _ = arrived
-        self.order.offer(seq, arrived, now_ms)
+        self.order.offer(seq, arrived, now_ms, newer=True)
         reason = f"{named.message_type} before NBIRTH"
         self.violate(topic, ViolationKind.UNKNOWN_NODE, reason, now_ms, events)
         self.pacing.want(reason, now_ms)

@@ -40,14 +40,23 @@ class ReorderBuffer(Generic[T]):
     def __len__(self) -> int:
         return len(self._held)
 
-    def offer(self, seq: int, message: T, now_ms: int) -> Turn:
-        """Take a message: ``NOW`` it is the caller's to apply, ``EARLY`` it is held here."""
+    def offer(self, seq: int, message: T, now_ms: int, *, newer: bool) -> Turn:
+        """Take a message: ``NOW`` it is the caller's to apply, ``EARLY`` it is held here.
+
+        Args:
+            seq: its number, 0 to 255.
+            message: itself.
+            now_ms: when it arrived.
+            newer: it was sent after the last one applied. Then it cannot have been there already,
+                however far behind its number lies: a birth that started seq over is missing.
+        """
         if seq == self.expected:
             self.expected = (seq + 1) % _ROUND
             return Turn.NOW
-        if self.expected is not None and (seq - self.expected) % _ROUND >= _HALF:
-            return Turn.PAST
         if seq in self._held:
+            return Turn.PAST
+        behind = self.expected is not None and (seq - self.expected) % _ROUND >= _HALF
+        if behind and not newer:
             return Turn.PAST
         self._held[seq] = now_ms, message
         if self.deadline_ms is None:
