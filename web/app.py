@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from quart import Quart, Response, json
 from quart_rate_limiter import RateLimiter
 from quart_schema import Info, QuartSchema, RequestSchemaValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from host_app.audit import Audit
 from host_app.database import Database
@@ -72,7 +72,10 @@ async def _refuse_body(error: RequestSchemaValidationError) -> Response:
 
 
 async def _tell_error(error: HTTPException) -> Response:
-    answer = _error(error.description or error.name, error.code or 500)
+    text = error.description or error.name
+    if text == BadRequest.description:  # what quart says of any body that it cannot read
+        text = "body is not JSON, expected as in /api/v1/openapi.json"
+    answer = _error(text, error.code or 500)
     if error.code == HTTPStatus.TOO_MANY_REQUESTS:
         retry_s = getattr(error, "retry_after", 60)
         answer = _error(f"too many attempts, try again in {retry_s} s", error.code)

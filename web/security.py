@@ -42,8 +42,7 @@ def set_up_security(app: Quart, options: WebOptions) -> None:
         if request.method in _SAFE:
             return
         check_origin(request.headers, options)
-        has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        if has_body and request.mimetype != "application/json":
+        if request.method != "DELETE" and request.mimetype != "application/json":
             raise UnsupportedMediaType(
                 f"content type is {request.mimetype or 'missing'}, expected application/json"
             )
