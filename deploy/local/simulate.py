@@ -9,6 +9,7 @@ from functools import partial
 import click
 import trio
 
+from deploy.local.plant.faults import Faults, parse_fault
 from deploy.local.plant.generic import UNITS_PER_PORT, listen, place_of, serve_generic
 from deploy.local.plant.layout import UNITS
 from deploy.local.plant.physics import Plant
@@ -49,6 +50,15 @@ def simulate() -> None:
     type=click.FloatRange(0.001),
     help="Seconds between changes of a generic device's registers.  [default: 1]",
 )
+@click.option(
+    "--fault",
+    "fault_texts",
+    multiple=True,
+    metavar="[DEVICE:]KIND[=VALUE]",
+    help="What generic devices do instead of answering; device numbers count from 1. Kinds:"
+    " delay=SECONDS, drop=SHARE, exception=CODE, garbage=SHARE, disconnect=SHARE,"
+    " slow=SECONDS (a byte). May be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON line on stdout.")
 def modbus(  # noqa: PLR0917  # click passes by name
     bind: str,
@@ -57,6 +67,7 @@ def modbus(  # noqa: PLR0917  # click passes by name
     devices: int | None,
     tags: int | None,
     change: float | None,
+    fault_texts: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Serve a bottling line, or generic devices, over Modbus TCP.
@@ -64,13 +75,19 @@ def modbus(  # noqa: PLR0917  # click passes by name
     The line is three units on one port: filler (1), capper (2) and labeller (3). Generic devices
     are 247 units on each port, from --port upwards, with int16 holding registers from 0.
     """
-    if devices is None and (tags is not None or change is not None):
-        raise click.UsageError("--tags and --change describe generic devices, expected --devices")
+    if devices is None and (tags is not None or change is not None or fault_texts):
+        raise click.UsageError(
+            "--tags, --change and --fault describe generic devices, expected --devices"
+        )
+    try:
+        faults = Faults([parse_fault(text) for text in fault_texts], seed) if fault_texts else None
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--fault") from exc
     try:
         if devices is None:
             asyncio.run(_serve_plant(bind, port, seed, as_json))
         else:
-            serve = partial(_serve_generic, change_s=change or 1.0, as_json=as_json)
+            serve = partial(_serve_generic, change_s=change or 1.0, faults=faults, as_json=as_json)
             trio.run(serve, bind, port, devices, tags or 100)
     except OSError as exc:
         reason = exc.strerror or str(exc)
@@ -98,13 +115,22 @@ async def _serve_plant(bind: str, port: int, seed: int, as_json: bool) -> None:
 
 
 async def _serve_generic(
-    bind: str, port: int, devices: int, tags: int, *, change_s: float, as_json: bool
+    bind: str,
+    port: int,
+    devices: int,
+    tags: int,
+    *,
+    change_s: float,
+    faults: Faults | None,
+    as_json: bool,
 ) -> None:
     listeners = await listen(bind, port, devices)
     ports = [listener.socket.getsockname()[1] for listener in listeners]
     with trio.open_signal_receiver(*_STOP_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(serve_generic, listeners, devices, tags, change_s=change_s))
+            nursery.start_soon(
+                partial(serve_generic, listeners, devices, tags, change_s=change_s, faults=faults)
+            )
             _say(f"{devices} devices on modbus tcp {bind}, ports {', '.join(map(str, ports))}")
             _say(f"  holding registers 0 to {tags - 1}, units from 1, {UNITS_PER_PORT} a port")
             _say(f"  the last is unit {place_of(devices - 1)[1]} on port {ports[-1]}")

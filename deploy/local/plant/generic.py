@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from deploy.local.plant.faults import Faults
 from deploy.local.plant.slave import ILLEGAL_ADDRESS, Slave
 
 UNITS_PER_PORT = 247
@@ -87,7 +88,12 @@ async def listen(bind: str, port: int, devices: int) -> list[trio.SocketListener
 
 
 async def serve_generic(
-    listeners: list[trio.SocketListener], devices: int, tags: int, *, change_s: float = 1.0
+    listeners: list[trio.SocketListener],
+    devices: int,
+    tags: int,
+    *,
+    change_s: float = 1.0,
+    faults: Faults | None = None,
 ) -> None:
     """Serve until cancelled.
 
@@ -96,6 +102,7 @@ async def serve_generic(
         devices: how many.
         tags: registers of each.
         change_s: seconds between two steps of the waves.
+        faults: what devices do instead of answering.
     """
     began = time.monotonic()
 
@@ -107,7 +114,10 @@ async def serve_generic(
         for index, listener in enumerate(listeners):
             first = index * UNITS_PER_PORT
             on_port = dict(enumerate(units[first : first + UNITS_PER_PORT], 1))
-            nursery.start_soon(trio.serve_listeners, partial(_answer, on_port), [listener])
+            answer = partial(_answer, on_port)
+            if faults is not None:
+                answer = partial(_misbehave, on_port, faults, first)
+            nursery.start_soon(trio.serve_listeners, answer, [listener])
 
 
 async def _answer(units: dict[int, WaveUnit], stream: trio.SocketStream) -> None:
@@ -119,3 +129,23 @@ async def _answer(units: dict[int, WaveUnit], stream: trio.SocketStream) -> None
                     await stream.send_all(answers)
     except (trio.BrokenResourceError, ValueError):
         return  # the client left, or does not speak Modbus: nobody to tell
+
+
+async def _misbehave(
+    units: dict[int, WaveUnit], faults: Faults, first: int, stream: trio.SocketStream
+) -> None:
+    """Answer one request after the other, as a gateway does, faults included."""
+    slave = Slave(units)
+    try:
+        async with stream:
+            async for data in stream:
+                for unit_id, answer in slave.receive_each(bytes(data)):
+                    behaviour = faults.behaviour(first + unit_id, answer)
+                    await trio.sleep(behaviour.wait_s)
+                    for piece in behaviour.pieces:
+                        await stream.send_all(piece)
+                        await trio.sleep(behaviour.apart_s)
+                    if behaviour.hang_up:
+                        return
+    except (trio.BrokenResourceError, ValueError):
+        return

@@ -53,8 +53,12 @@ class Slave:
         Raises:
             ValueError: what came is not Modbus TCP; the connection should be closed.
         """
+        return b"".join([answer for _, answer in self.receive_each(data)])
+
+    def receive_each(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Do the same, and return each answer with its unit id."""
         buffer = self._buffer + data if self._buffer else data
-        answers = []
+        answers: list[tuple[int, bytes]] = []
         at = 0
         while len(buffer) - at > _HEADER_SIZE:
             transaction, protocol, length, unit_id = _HEADER.unpack_from(buffer, at)
@@ -65,10 +69,11 @@ class Slave:
                 break
             answer = self.answer(unit_id, buffer[at + _HEADER_SIZE : end])
             if answer is not None:
-                answers.append(_HEADER.pack(transaction, 0, len(answer) + 1, unit_id) + answer)
+                header = _HEADER.pack(transaction, 0, len(answer) + 1, unit_id)
+                answers.append((unit_id, header + answer))
             at = end
         self._buffer = buffer[at:]
-        return b"".join(answers)
+        return answers
 
     def answer(self, unit_id: int, request: bytes) -> bytes | None:
         """Answer one PDU, or stay silent."""

@@ -1,0 +1,106 @@
+"""What each fault of the simulator looks like to the driver, over a real socket."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from deploy.local.plant.faults import Faults, parse_fault
+from deploy.local.plant.generic import listen, serve_generic
+from edge_node.drivers.base import DeviceUnreachable, Driver
+from edge_node.drivers.modbus.driver import ModbusDriver
+from edge_node.drivers.modbus.lines import Lines
+from proto.control.device import ModbusDevice
+
+pytestmark = pytest.mark.trio
+
+
+@asynccontextmanager
+async def simulator(faults: Sequence[str]) -> AsyncIterator[int]:
+    listeners = await listen("127.0.0.1", 0, 3)
+    async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            parsed = Faults([parse_fault(text) for text in faults])
+            await serve_generic(listeners, 3, 20, faults=parsed)
+
+        nursery.start_soon(serve)
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def make(lines: Lines, port: int, unit_id: int, **connection: Any) -> Driver:
+    tags = [{"name": f"w{i}", "address": f"holding:{i}", "datatype": "int16"} for i in range(20)]
+    driver = ModbusDriver(
+        ModbusDevice.model_validate(
+            {
+                "name": f"D{unit_id}",
+                "driver": "modbus",
+                "connection": {
+                    "host": "127.0.0.1",
+                    "port": port,
+                    "unit_id": unit_id,
+                    "timeout_s": 0.15,
+                    "retries": 0,
+                }
+                | connection,
+                "tags": tags,
+            }
+        ),
+        lines,
+    )
+    await driver.open()
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("1:drop", "unit 1 did not answer within 0.15 s"),
+        ("1:delay=0.4", "unit 1 did not answer within 0.15 s"),
+        ("1:slow=0.05", "unit 1 did not answer within 0.15 s"),
+        ("1:disconnect", "closed the connection"),
+        ("1:garbage", "does not speak Modbus"),
+        ("1:exception=11", "gateway target device failed to respond"),
+    ],
+)
+async def test_a_fault_makes_its_device_unreachable_and_spares_the_others(
+    fault: str, message: str
+) -> None:
+    async with simulator([fault]) as port:
+        lines = Lines()
+        broken = await make(lines, port, 1, shared=False)
+        healthy = await make(lines, port, 2)
+        with pytest.raises(DeviceUnreachable, match=f"^D1: .*{message}"):
+            await broken.read("default")
+        assert (await healthy.read("default")).bad == {}
+        await broken.aclose()
+        await healthy.aclose()
+
+
+async def test_an_exception_makes_the_values_bad_and_keeps_the_connection() -> None:
+    async with simulator(["1:exception=6"]) as port:
+        driver = await make(Lines(), port, 1)
+        for _ in range(2):
+            result = await driver.read("default")
+            assert set(result.bad.values()) == {"holding:0..19: server device busy (exception 6)"}
+        await driver.aclose()
+
+
+async def test_short_delays_and_slow_bytes_are_waited_for() -> None:
+    async with simulator(["1:delay=0.05", "2:slow=0.001"]) as port:
+        lines = Lines()
+        for unit_id in (1, 2):
+            driver = await make(lines, port, unit_id, timeout_s=2)
+            assert (await driver.read("default")).bad == {}
+            await driver.aclose()
+
+
+async def test_a_lossy_link_is_read_by_asking_again() -> None:
+    async with simulator(["drop=0.2"]) as port:
+        driver = await make(Lines(), port, 1, timeout_s=0.02, retries=8)
+        for _ in range(30):
+            assert (await driver.read("default")).bad == {}
+        await driver.aclose()
