@@ -7,6 +7,7 @@ hold them against protobuf's.
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from proto import sparkplug_b_pb2
@@ -85,6 +86,7 @@ def wrap_metric(fields: bytes) -> bytes:
     return _METRIC[size] + fields if size < 128 else b"\x12" + varint(size) + fields
 
 
+@lru_cache(maxsize=65_536)  # the same aliases come with every message
 def alias_field(alias: int) -> bytes:
     """The field that carries an alias."""
     return b"\x10" + varint(alias)
