@@ -1,6 +1,8 @@
 """The wiring of one edge node: what is made of the configuration, who is told what, the end."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -10,21 +12,29 @@ from edge_node.bd_seq import BdSeqFile
 from edge_node.config import Configuration
 from edge_node.counters import Counters
 from edge_node.device_state import DeviceState
-from edge_node.metrics import define_metrics
+from edge_node.metrics import DEVICE_REBIRTH, define_metrics
 from edge_node.mqtt_socket import Endpoint
+from edge_node.node_info import NEXT_SERVER, REBOOT, NodeFacts, NodeInfo, define_node_metrics
 from edge_node.node_link import NodeLink
 from edge_node.pipeline.tags import DeviceTags
-from edge_node.publisher import Publisher
+from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.supervisor import DeviceSupervisor
 from edge_node.uns import UnsMirror
 from edge_node.uns_topics import device_path
 from edge_node.version import find_version
 from proto.control.status import NodeStatus
 from proto.control.topics import node_status_topic
+from proto.sparkplug.compression import Compression
 from proto.sparkplug.edge_events import EdgeOptions, WriteRequested
 from proto.sparkplug.edge_session import EdgeSession
 from proto.sparkplug.topics import NodeId
 
+_CONTROLS: Final = frozenset({REBOOT, NEXT_SERVER, DEVICE_REBIRTH})
+_COMPRESSIONS: Final = {
+    "none": None,
+    "deflate": Compression.DEFLATE,
+    "gzip": Compression.GZIP,
+}
 START_PACE_S: Final = 0.01
 """Devices are brought online one each 10 ms, so that births are no burst and delay no poll."""
 
@@ -41,23 +51,33 @@ class EdgeNode:
 
     Args:
         configuration: with its drivers.
-        endpoint: the broker.
+        endpoints: the brokers, in the order they are tried.
         bd_seq: the node's state.
+
+    Attributes:
+        reboot_requested: whether a host asked for the end, to have the process started again.
 
     Raises:
         StateUnavailable: the state cannot be read.
     """
 
-    def __init__(self, configuration: Configuration, endpoint: Endpoint, bd_seq: BdSeqFile) -> None:
+    def __init__(
+        self, configuration: Configuration, endpoints: Sequence[Endpoint], bd_seq: BdSeqFile
+    ) -> None:
         document = configuration.document
         self._document = document
         self._id = NodeId(document.node.group, document.node.edge)
         self._status_topic = node_status_topic(document.node.topic_prefix, self._id)
+        self.reboot_requested = False
+        self._stop = trio.Event()
         self._started_ms = now_ms()
         self._version = find_version()
         self._counters = Counters()
+        sparkplug = document.sparkplug
         options = EdgeOptions(
-            aliases=document.sparkplug.aliases, primary_host=document.sparkplug.primary_host
+            aliases=sparkplug.aliases,
+            primary_host=sparkplug.primary_host,
+            uint32_as_long=sparkplug.uint32_as_long,
         )
         session = EdgeSession(self._id, bd_seq=bd_seq.read(), options=options)
         tags = {
@@ -70,9 +90,22 @@ class EdgeNode:
             session,
             self._mirror,
             self._counters,
-            window_s=document.sparkplug.batch_window_s,
+            options=PublisherOptions(
+                sparkplug.batch_window_s,
+                sparkplug.max_payload_bytes,
+                _COMPRESSIONS[sparkplug.compression],
+            ),
             now_ms=now_ms,
         )
+        self._publisher.define_node(
+            define_node_metrics(
+                version=self._version,
+                devices=len(tags),
+                reboot=sparkplug.allow_reboot,
+                next_server=sparkplug.allow_next_server,
+            )
+        )
+        self._info = NodeInfo(partial(session.alias, None))
         self._disabled = {
             device.name: DeviceState("disabled", self._started_ms)
             for device in document.devices
@@ -95,32 +128,31 @@ class EdgeNode:
                     now_ms=now_ms,
                 )
         self._link = NodeLink(
-            endpoint,
+            endpoints,
             self._publisher,
             self._mirror,
             bd_seq=bd_seq,
-            next_bd_seq=lambda: session.next_bd_seq,
             counters=self._counters,
             on_write=self._write,
             on_connected=self._publish_status,
         )
 
-    async def run(self, stop: trio.Event) -> None:
-        """Run until told to stop, then end cleanly: deaths, last status, DISCONNECT.
+    def stop(self) -> None:
+        """Have :meth:`run` end."""
+        self._stop.set()
 
-        Args:
-            stop: set by whoever wants the end.
-        """
+    async def run(self) -> None:
+        """Run until told to stop, then end cleanly: deaths, last status, DISCONNECT."""
         log.info("edge_started", node=str(self._id), devices=len(self._supervisors))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publisher.run)
             nursery.start_soon(self._mirror.run, lambda: self._link.is_congested)
             nursery.start_soon(self._report_status)
-            nursery.start_soon(self._link.run)
+            nursery.start_soon(self._link.run, self._document.sparkplug.start_delay_s)
             async with trio.open_nursery() as devices:
                 for supervisor in self._supervisors.values():
                     devices.start_soon(supervisor.run)
-                await stop.wait()
+                await self._stop.wait()
                 devices.cancel_scope.cancel()
             await self._link.say_goodbye(self._last_words)
             nursery.cancel_scope.cancel()
@@ -131,6 +163,7 @@ class EdgeNode:
             await trio.sleep(self._document.node.status_interval_s)
             self._publish_status()
             self._counters.lateness.begin_window()
+            self._publisher.node_report(self._info.changes(self._facts(), now_ms()))
 
     def _last_words(self) -> None:
         reason = "edge node stopped"
@@ -140,8 +173,27 @@ class EdgeNode:
         self._publish_status()
 
     def _write(self, request: WriteRequested) -> None:
-        if request.device is not None:
+        """Do what a host asks for; a control metric is a request when it is written true."""
+        if request.metric in _CONTROLS:
+            log.warning("control_requested", device=request.device, metric=request.metric)
+            if request.value is not True:
+                return
+        if request.metric == REBOOT:
+            self.reboot_requested = True
+            self._stop.set()
+        elif request.metric == NEXT_SERVER:
+            self._link.go_to_next_server()
+        elif request.device is None:
+            log.warning("write_refused", metric=request.metric, reason="the node has no outputs")
+        elif request.metric == DEVICE_REBIRTH:
+            self._publisher.rebirth_device(request.device)
+        else:
             self._supervisors[request.device].write(request.metric, request.value)
+
+    def _facts(self) -> NodeFacts:
+        up = sum(s.state.state == "online" for s in self._supervisors.values())
+        uptime_s = (now_ms() - self._started_ms) // 1000
+        return NodeFacts(uptime_s, up, self._counters.points_unsent)
 
     def status(self) -> NodeStatus:
         """Return the node's status document as of now."""

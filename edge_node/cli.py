@@ -1,6 +1,7 @@
 """The edge node's commands: run one, check configuration files."""
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ import trio
 
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
-from edge_node.config import load, make_endpoint
+from edge_node.config import load, make_endpoints
 from edge_node.errors import ConfigurationRejected, StateUnavailable
 from proto.sparkplug.topics import NodeId
 
@@ -37,9 +38,9 @@ def edge(file: Path) -> None:
             configuration = load(file)
             node = configuration.document.node
             client_id = f"nexus-edge-{node.group}-{node.edge}"
-            endpoint = make_endpoint(configuration.document.mqtt, client_id)
+            endpoints = make_endpoints(configuration.document.mqtt, client_id)
             bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
-            edge_node = EdgeNode(configuration, endpoint, bd_seq)
+            edge_node = EdgeNode(configuration, endpoints, bd_seq)
     except ConfigurationRejected as exc:
         _print_mistakes(exc.mistakes)
         sys.exit(EXIT_CONFIGURATION)
@@ -48,6 +49,10 @@ def edge(file: Path) -> None:
         sys.exit(EXIT_FAILED)
     trio.run(_run, edge_node)
     bd_seq.close()
+    if edge_node.reboot_requested:
+        sys.stderr.flush()
+        # The same program with the same arguments and environment, in the same process.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell
 
 
 @contextmanager
@@ -66,18 +71,17 @@ def _building() -> Iterator[None]:
 
 
 async def _run(node: EdgeNode) -> None:
-    stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_wait_signal, signals, stop)
-            await node.run(stop)
+            nursery.start_soon(_wait_signal, signals, node)
+            await node.run()
             nursery.cancel_scope.cancel()
 
 
-async def _wait_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:
+async def _wait_signal(signals: AsyncIterator[int], node: EdgeNode) -> None:
     async for number in signals:
         log.info("stopping", signal=signal.Signals(number).name)
-        stop.set()
+        node.stop()
 
 
 @click.command()

@@ -19,7 +19,7 @@ from edge_node.errors import ConfigurationRejected
 from edge_node.mistakes import explain
 from edge_node.mqtt_socket import Endpoint
 from edge_node.uns_topics import find_topic_clashes
-from proto.control.broker import BrokerDocument
+from proto.control.broker import BrokerDocument, BrokerListDocument
 from proto.control.device import DeviceDocument
 from proto.control.node import NodeDocument
 
@@ -44,7 +44,8 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Configurati
 
     Args:
         path: TOML.
-        environment: ``NEXUS_MQTT_URL`` overrides ``mqtt.url``; ``NEXUS_MQTT_USERNAME`` and
+        environment: ``NEXUS_MQTT_URL`` overrides ``mqtt.url`` and, being the only broker then,
+            ``mqtt.servers``; ``NEXUS_MQTT_USERNAME`` and
             ``NEXUS_TOPIC_PREFIX`` stand in for keys that the file leaves out.
 
     Raises:
@@ -76,6 +77,7 @@ def _apply_environment(data: dict[str, Any], environment: Mapping[str, str]) -> 
     if isinstance(mqtt, dict):
         if url := environment.get(URL_VARIABLE):
             mqtt["url"] = url
+            mqtt.pop("servers", None)
         if username := environment.get(USERNAME_VARIABLE):
             mqtt.setdefault("username", username)
     node = data.get("node")
@@ -132,6 +134,17 @@ def _find_twin_names(where: str, names: list[str], what: str) -> list[str]:
         for name in names
         if (twin := first.setdefault(name.casefold(), name)) != name
     ]
+
+
+def make_endpoints(
+    brokers: BrokerListDocument, client_id: str, environment: Mapping[str, str] = os.environ
+) -> list[Endpoint]:
+    """Return how to reach each broker, in the order they are tried; see :func:`make_endpoint`.
+
+    Raises:
+        ConfigurationRejected: a secret or a certificate cannot be read.
+    """
+    return [make_endpoint(broker, client_id, environment) for broker in brokers.each()]
 
 
 def make_endpoint(

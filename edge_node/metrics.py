@@ -1,6 +1,7 @@
 """A device's tags as Sparkplug metrics: definitions and current values for births."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from edge_node.drivers.base import QUALITY_BAD
 from edge_node.pipeline.tags import DeviceTags, TagSpec
@@ -19,17 +20,21 @@ from proto.sparkplug.metrics import (
 )
 from proto.sparkplug.values import check_value
 
+DEVICE_REBIRTH: Final = "Device Control/Rebirth"
+"""Written true, the device is born again."""
+
 
 def define_metrics(tags: DeviceTags, uns_path: str | None) -> list[Metric]:
-    """Return the metrics of a device, without values.
+    """Return the metrics of a device, without values: its tags and ``Device Control/Rebirth``.
 
     Args:
         tags: the device's.
         uns_path: where they stand in the Unified Namespace, ``None`` where there is none.
     """
-    return [
+    metrics = [
         Metric(tag.name, tag.datatype, properties=_properties(tag, uns_path)) for tag in tags.tags
     ]
+    return [*metrics, Metric(DEVICE_REBIRTH, DataType.BOOLEAN, False)]
 
 
 def _properties(tag: TagSpec, uns_path: str | None) -> dict[str, Property]:

@@ -1,24 +1,28 @@
-"""The edge node on its broker: connection after connection, each with its own will and bdSeq.
+"""The edge node on its brokers: connection after connection, each with its own will and bdSeq.
 
 Decides when to connect, when to leave and what arrives where; what is said is the publisher's
-business and how bytes travel the connection's.
+business and how bytes travel the connection's. Never on two brokers at once.
 """
 
-from collections.abc import Callable
+import math
+import random
+from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Final
 
 import structlog
 import trio
 
-from edge_node.backoff import Backoff
 from edge_node.bd_seq import BdSeqFile
 from edge_node.counters import Counters
 from edge_node.errors import BrokerError, StateUnavailable
-from edge_node.mqtt_link import MqttConnection, MqttWill, connect
+from edge_node.mqtt_link import Message, MqttConnection, MqttWill, connect
 from edge_node.mqtt_socket import Endpoint
 from edge_node.publisher import Publisher
+from edge_node.server_walk import ServerWalk
 from edge_node.uns import UnsMirror
 from proto.sparkplug.edge_events import (
+    EdgeEvent,
     PrimaryHostOffline,
     PrimaryHostOnline,
     RebirthDone,
@@ -27,51 +31,55 @@ from proto.sparkplug.edge_events import (
 )
 from proto.sparkplug.messages import Connect, Publish
 
-FIRST_DELAY_S: Final = 1.0
-LONGEST_DELAY_S: Final = 30.0
-STEADY_S: Final = 10.0
-"""A connection that lasted this long was a success: the next delay is short again."""
-_HOST_PAUSE_S = 0.2
+GOODBYE_S: Final = 2.0
+"""How long deaths may take to be acknowledged; the whole leave-taking stays within 3 s."""
 
 log = structlog.get_logger(__name__)
+
+
+class Leave(Enum):
+    """Why a connection is left by intent."""
+
+    HOST_LOST = "primary host offline"
+    HOST_ABSENT = "primary host not here"
+    NEXT_SERVER = "next server asked for"
 
 
 class NodeLink:
     """One edge node's connections.
 
     Args:
-        endpoint: the broker.
+        endpoints: the brokers, in the order they are tried.
         publisher: the Sparkplug side.
         mirror: the UNS side.
         bd_seq: where the number for the next CONNECT is kept.
-        next_bd_seq: gives that number once a CONNECT was prepared.
-        counters: for reconnects.
-        on_write: called with device (``None`` for the node), metric and value.
+        counters: for reconnects and rejected commands.
+        on_write: called for each write that a host asks for.
         on_connected: called when a connection stands, to publish what else is retained.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoints: Sequence[Endpoint],
         publisher: Publisher,
         mirror: UnsMirror,
         *,
         bd_seq: BdSeqFile,
-        next_bd_seq: Callable[[], int],
         counters: Counters,
         on_write: Callable[[WriteRequested], None],
         on_connected: Callable[[], None],
     ) -> None:
-        self._endpoint = endpoint
+        self._endpoints = endpoints
         self._publisher = publisher
         self._mirror = mirror
         self._bd_seq = bd_seq
-        self._next_bd_seq = next_bd_seq
         self._counters = counters
         self._on_write = on_write
         self._on_connected = on_connected
+        self._walk = ServerWalk(len(endpoints))
         self._connection: MqttConnection | None = None
         self._prepared: Connect | None = None
+        self._leave: Leave | None = None
         self._was_connected = False
         self._told_away = False
 
@@ -85,105 +93,137 @@ class NodeLink:
         if self._connection is not None:
             self._connection.publish(topic, payload, qos, retain)
 
-    async def run(self) -> None:
-        """Stay connected until cancelled."""
-        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+    def go_to_next_server(self) -> None:
+        """End the session and go on with the next broker; called from ``on_write``."""
+        self._leave = Leave.NEXT_SERVER
+
+    async def run(self, start_delay_s: float = 0.0) -> None:
+        """Stay connected until cancelled.
+
+        Args:
+            start_delay_s: begin at a random moment within this time.
+        """
+        await trio.sleep(random.uniform(0, start_delay_s))  # noqa: S311  # no secret
         async with trio.open_nursery() as nursery:
             while True:
                 started = trio.current_time()
-                delay_s: float | None = None
+                leave: Leave | None = None
                 try:
-                    delay_s = await self._stay(nursery)
+                    leave = await self._stay(nursery, self._endpoints[self._walk.current])
                 except BrokerError as exc:
                     self._tell_away(str(exc))
                 finally:
-                    self._leave()
-                if delay_s is None:
-                    if trio.current_time() - started >= STEADY_S:
-                        backoff.reset()
-                    delay_s = backoff.next_delay_s()
+                    self._detach()
+                if leave is None:
+                    delay_s = self._walk.lost(trio.current_time() - started)
+                elif leave is Leave.NEXT_SERVER:
+                    delay_s = self._walk.left()
+                else:
+                    delay_s = self._walk.passed_on()
                 await trio.sleep(delay_s)
 
-    async def _stay(self, nursery: trio.Nursery) -> float | None:
+    async def _stay(self, nursery: trio.Nursery, endpoint: Endpoint) -> Leave | None:
         """Connect, and serve the connection until it ends.
 
         Returns:
-            How long to wait before the next one, ``None`` for what the back-off says.
+            Why it was left, ``None`` when it was lost.
 
         Raises:
             BrokerError: there was no connection.
         """
-        connection = await connect(nursery, self._endpoint, self._make_will)
+        connection = await connect(nursery, endpoint, self._make_will)
         try:
             assert self._prepared is not None  # noqa: S101  # the will was made
             await connection.subscribe(self._prepared.subscriptions)
-            self._enter(connection)
-            async for topic, payload in connection.messages:
-                if self._receive(topic, payload):
-                    await connection.disconnect(with_will=True)
-                    return _HOST_PAUSE_S
-            reason = await connection.wait_lost()
+            self._attach(connection, endpoint)
+            leave = await self._serve(connection)
+            if leave is not None:
+                log.warning("broker_left", broker=str(endpoint), reason=leave.value)
+                await self._take_leave(connection, lambda: None)
+                return leave
+            self._tell_away(f"{endpoint}: {await connection.wait_lost()}")
         finally:
             connection.abort("left")
-        self._tell_away(reason)
         return None
+
+    async def _serve(self, connection: MqttConnection) -> Leave | None:
+        """Handle what arrives until the connection is lost or must be left."""
+        look_s = self._walk.look_s()
+        deadline = math.inf if look_s is None else trio.current_time() + look_s
+        while True:
+            message: Message | None = None
+            with trio.move_on_at(deadline if self._publisher.is_waiting else math.inf):
+                try:
+                    message = await connection.messages.receive()
+                except trio.EndOfChannel:
+                    return None
+            if message is None:
+                return Leave.HOST_ABSENT
+            for event in self._publisher.receive(*message):
+                self._handle(event)
+            if leave := self._take_leave_request():
+                return leave
+
+    def _take_leave_request(self) -> Leave | None:
+        leave, self._leave = self._leave, None
+        return leave
+
+    def _handle(self, event: EdgeEvent) -> None:
+        match event:
+            case WriteRequested():
+                self._on_write(event)
+            case Rejected():
+                self._counters.commands_rejected += 1
+                log.warning("command_rejected", topic=event.topic, reason=event.reason)
+            case RebirthDone():
+                log.info("reborn", births=event.births)
+            case PrimaryHostOnline():
+                self._walk.born()
+                log.info("primary_host_online")
+            case PrimaryHostOffline(must_disconnect=True):
+                self._leave = Leave.HOST_LOST
+            case PrimaryHostOffline():
+                log.info("primary_host_absent")
+                if self._walk.host_absent():
+                    self._leave = Leave.HOST_ABSENT
 
     def _make_will(self) -> MqttWill:
         """Take the next bdSeq; it is on disk before the CONNECT that uses this one is written."""
         self._prepared = self._publisher.prepare()
         try:
-            self._bd_seq.write(self._next_bd_seq())
+            self._bd_seq.write(self._publisher.next_bd_seq)
         except StateUnavailable as exc:
             # A node that publishes with a bdSeq it may have to repeat beats one that is silent.
             log.exception("bd_seq_not_kept", reason=str(exc))
         will = self._prepared.will
         return MqttWill(will.topic, will.payload, will.qos, will.retain)
 
-    def _enter(self, connection: MqttConnection) -> None:
+    def _attach(self, connection: MqttConnection, endpoint: Endpoint) -> None:
         self._connection = connection
         if self._was_connected:
             self._counters.reconnects += 1
         self._was_connected = True
         self._told_away = False
-        log.info("broker_connected", broker=str(self._endpoint))
+        log.info("broker_connected", broker=str(endpoint))
 
         def send(message: Publish) -> None:
             connection.publish(message.topic, message.payload, message.qos, message.retain)
 
-        self._publisher.attach(send)
+        self._publisher.attach(send, connection.max_packet_bytes)
         self._mirror.attach(connection.publish)
         self._on_connected()
 
-    def _leave(self) -> None:
+    def _detach(self) -> None:
         self._connection = None
         self._mirror.detach()
         self._publisher.detach()
-
-    def _receive(self, topic: str, payload: bytes) -> bool:
-        """Handle a message; return whether the connection must be left."""
-        leave = False
-        for event in self._publisher.receive(topic, payload):
-            match event:
-                case WriteRequested():
-                    self._on_write(event)
-                case Rejected():
-                    self._counters.commands_rejected += 1
-                    log.warning("command_rejected", topic=event.topic, reason=event.reason)
-                case RebirthDone():
-                    log.info("reborn", births=event.births)
-                case PrimaryHostOnline():
-                    log.info("primary_host_online")
-                case PrimaryHostOffline():
-                    log.warning("primary_host_offline", leaving=event.must_disconnect)
-                    leave = leave or event.must_disconnect
-        return leave
 
     def _tell_away(self, reason: str) -> None:
         """Log that there is no connection: loudly when that is news."""
         if self._told_away:
             log.debug("broker_still_away", reason=reason)
         else:
-            log.error("broker_away", broker=str(self._endpoint), reason=reason)
+            log.error("broker_away", reason=reason)
             self._told_away = True
 
     async def say_goodbye(self, last_words: Callable[[], None]) -> None:
@@ -192,9 +232,12 @@ class NodeLink:
         Args:
             last_words: publishes what else is to be said, before the DISCONNECT.
         """
-        connection = self._connection
-        if connection is None:
-            return
+        if self._connection is not None:
+            await self._take_leave(self._connection, last_words)
+
+    async def _take_leave(self, connection: MqttConnection, last_words: Callable[[], None]) -> None:
+        # The will is for sessions that were born: it would be a stray NDEATH otherwise.
+        with_will = not self._publisher.is_waiting
         self._publisher.farewell()
         last_words()
-        await connection.disconnect(with_will=True)
+        await connection.disconnect(with_will=with_will, timeout_s=GOODBYE_S)

@@ -6,6 +6,8 @@ was given, in the session's order. Nothing here waits but the batch windows' tas
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 import trio
@@ -16,6 +18,8 @@ from edge_node.metrics import current_readings, misfit
 from edge_node.pipeline.report import Report
 from edge_node.pipeline.tags import DeviceTags, TagSpec
 from edge_node.uns import UnsMirror
+from proto.sparkplug.codec import Payload, encode_payload
+from proto.sparkplug.compression import Compression, compress
 from proto.sparkplug.edge_events import EdgeEvent, Reading
 from proto.sparkplug.edge_session import EdgeSession, EdgeState
 from proto.sparkplug.errors import LocalError
@@ -24,20 +28,62 @@ from proto.sparkplug.metrics import Metric, is_control
 
 Send = Callable[[Publish], None]
 
+_NO_LIMIT: Final = 2**32
+_VALUE_BYTES: Final = 30
+"""What a metric of a birth has beside its definition: alias, time, value."""
+_TOO_LARGE_ADVICE: Final = (
+    "spread the tags over more devices, or raise what the broker takes and "
+    "sparkplug.max_payload_bytes"
+)
+
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherOptions:
+    """How messages are made.
+
+    Attributes:
+        window_s: changes of one device within this time travel in one message.
+        max_payload_bytes: a larger birth is not sent.
+        compression: of births and data, ``None`` for none.
+    """
+
+    window_s: float = 0.1
+    max_payload_bytes: int = 1_000_000
+    compression: Compression | None = None
+
+
 class _Outlet:
-    """One device on its way out."""
+    """One device on its way out.
 
-    __slots__ = ("aliases", "by_alias", "name", "pending", "points", "refused", "tags")
+    Attributes:
+        definition_bytes: how large its birth is, texts as values aside.
+        online: whether it answers.
+        too_large: whether its birth cannot be sent.
+        refused: tags whose value did not fit, and that was told.
+    """
 
-    def __init__(self, name: str, tags: DeviceTags, aliases: list[int]) -> None:
+    __slots__ = (
+        "aliases",
+        "by_alias",
+        "definition_bytes",
+        "name",
+        "online",
+        "pending",
+        "refused",
+        "tags",
+        "too_large",
+    )
+
+    def __init__(self, name: str, tags: DeviceTags, aliases: list[int], size: int) -> None:
         self.name = name
         self.tags = tags
         self.aliases = aliases
         self.by_alias: dict[int, TagSpec] = dict(zip(aliases, tags.tags, strict=True))
-        self.points = len(tags.tags)
+        self.definition_bytes = size
+        self.online = False
+        self.too_large = False
         self.pending: list[Reading] = []
         self.refused: set[str] = set()
 
@@ -49,7 +95,7 @@ class Publisher:
         session: with the node's metrics set; the publisher defines the devices.
         mirror: gets the same news.
         counters: for points and messages.
-        window_s: changes of one device within this time travel in one message.
+        options: how messages are made.
         now_ms: wall clock, milliseconds since the epoch, floored.
     """
 
@@ -59,13 +105,14 @@ class Publisher:
         mirror: UnsMirror,
         counters: Counters,
         *,
-        window_s: float,
+        options: PublisherOptions,
         now_ms: Callable[[], int],
     ) -> None:
         self._session = session
         self._mirror = mirror
         self._counters = counters
-        self._window_s = window_s
+        self._options = options
+        self._limit_bytes = options.max_payload_bytes
         self._now_ms = now_ms
         self._send: Send | None = None
         self._outlets: dict[str, _Outlet] = {}
@@ -76,7 +123,7 @@ class Publisher:
     # What there is.
 
     def define_node(self, metrics: Sequence[Metric]) -> None:
-        """Define the node's own metrics."""
+        """Define the node's own metrics, before the first connection."""
         self._session.set_node_metrics(metrics)
         self._node_points = sum(1 for m in metrics if m.name and not is_control(m.name))
 
@@ -90,7 +137,8 @@ class Publisher:
         """
         self._session.set_device(name, metrics)
         aliases = [self._session.alias(name, tag.name) for tag in tags.tags]
-        self._outlets[name] = _Outlet(name, tags, aliases)
+        size = len(encode_payload(Payload(0, 0, tuple(metrics)))) + _VALUE_BYTES * len(metrics)
+        self._outlets[name] = _Outlet(name, tags, aliases, size)
 
     # What the devices do.
 
@@ -98,17 +146,26 @@ class Publisher:
         """Send the DBIRTH with every value."""
         outlet = self._outlets[device]
         outlet.pending.clear()
-        now_ms = self._now_ms()
-        readings = current_readings(outlet.tags, outlet.aliases, now_ms)
-        self._mirror.online(device, now_ms)
-        self._publish(self._session.device_online(device, now_ms, self._fitting(outlet, readings)))
+        outlet.online = True
+        self._mirror.online(device, self._now_ms())
+        self._bring_online(outlet)
 
     def device_offline(self, device: str, reason: str) -> None:
         """Send what is still to be sent, and the DDEATH."""
-        self._flush(self._outlets[device])
+        outlet = self._outlets[device]
+        outlet.online = False
+        self._flush(outlet)
         now_ms = self._now_ms()
         self._publish(self._session.device_offline(device, now_ms))
         self._mirror.offline(device, now_ms, reason)
+
+    def rebirth_device(self, device: str) -> None:
+        """Send a device's birth again; the DDEATH that must lie between (rule of 5.6) too."""
+        outlet = self._outlets[device]
+        self._flush(outlet)
+        self._publish(self._session.device_offline(device, self._now_ms()))
+        if outlet.online:
+            self._bring_online(outlet)
 
     def device_report(self, device: str, base: int, report: Report) -> None:
         """Queue the news of one poll for the device's next message."""
@@ -124,8 +181,8 @@ class Publisher:
             outlet.pending += readings
         else:
             outlet.pending = readings
-            if self._window_s:
-                self._due.append((trio.current_time() + self._window_s, outlet))
+            if self._options.window_s:
+                self._due.append((trio.current_time() + self._options.window_s, outlet))
                 self._news.set()
             else:
                 self._flush(outlet)
@@ -186,16 +243,64 @@ class Publisher:
             fitting.append((reading[0], None, reading[2], QUALITY_BAD))
         return fitting
 
+    def node_report(self, readings: Sequence[Reading]) -> None:
+        """Send values of the node's own metrics."""
+        message = self._session.data(None, readings, self._now_ms())
+        if message is not None:
+            self._counters.points_published += len(readings)
+            self._pass_on(message)
+
+    def _bring_online(self, outlet: _Outlet) -> None:
+        """Send a device's DBIRTH, unless it is larger than what a broker takes."""
+        now_ms = self._now_ms()
+        texts = sum(outlet.tags.text_sizes())
+        size = outlet.definition_bytes + texts
+        too_large = size > self._limit_bytes
+        if too_large:
+            self._publish(self._session.device_offline(outlet.name, now_ms))
+        else:
+            readings = current_readings(outlet.tags, outlet.aliases, now_ms)
+            fitting = self._fitting(outlet, readings)
+            self._publish(self._session.device_online(outlet.name, now_ms, fitting))
+        if too_large and not outlet.too_large:
+            log.error(
+                "birth_too_large",
+                device=outlet.name,
+                found_bytes=size,
+                expected_bytes=self._limit_bytes,
+                advice=_TOO_LARGE_ADVICE,
+            )
+        outlet.too_large = too_large
+
     # The connection.
 
     def prepare(self) -> Connect:
         """Take the next bdSeq for a CONNECT that is about to be sent."""
         return self._session.connect(self._now_ms())
 
-    def attach(self, send: Send) -> None:
-        """Begin on a connection whose subscriptions stand: births, unless a host is waited for."""
+    @property
+    def next_bd_seq(self) -> int:
+        """The bdSeq of the CONNECT after the one that was prepared."""
+        return self._session.next_bd_seq
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the session is connected and silent, since its primary host is not there."""
+        return self._session.state is EdgeState.WAITING
+
+    def attach(self, send: Send, max_packet_bytes: int | None = None) -> None:
+        """Begin on a connection whose subscriptions stand: births, unless a host is waited for.
+
+        Args:
+            send: takes messages in their order.
+            max_packet_bytes: largest packet that the broker takes, where it said so.
+        """
         self._send = send
         self.flush()
+        self._limit_bytes = min(self._options.max_payload_bytes, max_packet_bytes or _NO_LIMIT)
+        for outlet in self._outlets.values():
+            if outlet.online:
+                self._bring_online(outlet)
         self._publish(self._session.connected(self._now_ms()))
 
     def receive(self, topic: str, payload: bytes) -> list[EdgeEvent]:
@@ -231,10 +336,14 @@ class Publisher:
                 counters.points_published += self._node_points
             elif levels[2] == "DBIRTH":
                 counters.births += 1
-                counters.points_published += self._outlets[levels[4]].points
-            self._pass_on(message)
+                counters.points_published += len(self._outlets[levels[4]].aliases)
+            self._pass_on(message, compressible=not levels[2].endswith("DEATH"))
 
-    def _pass_on(self, message: Publish) -> None:
-        if self._send is not None:
-            self._counters.messages_published += 1
-            self._send(message)
+    def _pass_on(self, message: Publish, *, compressible: bool = True) -> None:
+        if self._send is None:
+            return
+        self._counters.messages_published += 1
+        compression = self._options.compression
+        if compression is not None and compressible:
+            message = replace(message, payload=compress(message.payload, compression))
+        self._send(message)

@@ -4,7 +4,7 @@ Built once from the document and the driver's view of it; a poll then passes thr
 :meth:`GroupPipeline.process` as one batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_node.drivers.base import PollResult, RawValue, TagInfo
@@ -120,6 +120,13 @@ class DeviceTags:
     def qualities_at(self, base: int) -> Sequence[int]:
         """Return the last reported qualities of the group that begins at a column."""
         return self._by_base[base].reporter.qualities
+
+    def text_sizes(self) -> Iterator[int]:
+        """Return how many bytes each text among the last reported values takes at most."""
+        for group in self.groups.values():
+            for value in group.reporter.values:
+                if isinstance(value, str | bytes):
+                    yield 4 * len(value)
 
     def restart(self) -> None:
         """Have everything reported by the next polls, as after a device's loss."""

@@ -41,23 +41,7 @@ class BrokerDocument(Document):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-            raise ValueError(
-                f"{url!r} is not a broker address, expected mqtt://host[:port] or mqtts://"
-            )
-        if parts.username or parts.password:
-            raise ValueError(
-                "credentials in the address can be read by everyone, "
-                "expected username and password_file"
-            )
-        if parts.path not in {"", "/"} or parts.query or parts.fragment:
-            raise ValueError(
-                f"{url!r} has more than a host and a port, expected mqtt://host[:port]"
-            )
-        if parts.port == 0:
-            raise ValueError("port 0 cannot be connected to, expected 1 to 65535")
-        return url
+        return check_broker_url(url)
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -82,3 +66,44 @@ class BrokerDocument(Document):
     def tls(self) -> bool:
         """Whether the connection is encrypted."""
         return urlsplit(self.url).scheme == "mqtts"
+
+
+class BrokerListDocument(BrokerDocument):
+    """The ``[mqtt]`` section of a client that can do with one of several brokers."""
+
+    servers: tuple[str, ...] = ()
+    """Further brokers, in the order they are tried after ``url``; sign-in and certificates are the
+    same for all."""
+
+    @field_validator("servers")
+    @classmethod
+    def _check_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_broker_url(url) for url in servers)
+
+    def each(self) -> list[BrokerDocument]:
+        """Return one document a broker, ``url`` first."""
+        common = self.model_dump(exclude={"servers", "url"})
+        return [BrokerDocument(url=url, **common) for url in (self.url, *self.servers)]
+
+
+def check_broker_url(url: str) -> str:
+    """Return a broker's address as it is.
+
+    Raises:
+        ValueError: it is none, or says more than a host and a port.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(
+            f"{url!r} is not a broker address, expected mqtt://host[:port] or mqtts://"
+        )
+    if parts.username or parts.password:
+        raise ValueError(
+            "credentials in the address can be read by everyone, "
+            "expected username and password_file"
+        )
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} has more than a host and a port, expected mqtt://host[:port]")
+    if parts.port == 0:
+        raise ValueError("port 0 cannot be connected to, expected 1 to 65535")
+    return url

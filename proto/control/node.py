@@ -2,11 +2,11 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from proto.control.broker import BrokerDocument
+from proto.control.broker import BrokerListDocument
 from proto.control.device import DeviceDocument
 from proto.control.document import Document, SparkplugId
 
@@ -34,6 +34,21 @@ class SparkplugDocument(Document):
     """Wait for this host's STATE before births, and go silent while it is offline."""
     batch_window_s: float = Field(default=0.1, ge=0, le=60)
     """Changes of one device within this window travel in one message."""
+    uint32_as_long: bool = False
+    """UInt32 travels in ``long_value``, as some hosts want it, not in ``int_value``, as the
+    specification's table has it."""
+    compression: Literal["none", "deflate", "gzip"] = "none"
+    """Births and data are compressed, for thin links; the host must understand it."""
+    max_payload_bytes: int = Field(default=1_000_000, ge=1024, le=268_435_455)
+    """A birth larger than this is not sent. Brokers drop the connection over what is too large for
+    them: EMQX takes 1 MiB unless told otherwise. With MQTT 5 the broker's own limit counts too."""
+    start_delay_s: float = Field(default=0.0, ge=0, le=3600)
+    """The first connection is made at a random moment within this time, so that many nodes that
+    start together do not send their births together."""
+    allow_reboot: bool = False
+    """Offer ``Node Control/Reboot``: a host may restart this process."""
+    allow_next_server: bool = False
+    """Offer ``Node Control/Next Server``: a host may send this node to its next broker."""
 
 
 class UnsDocument(Document):
@@ -53,7 +68,7 @@ class NodeDocument(Document):
     """One edge node's TOML file."""
 
     node: NodeIdentity
-    mqtt: BrokerDocument = BrokerDocument()
+    mqtt: BrokerListDocument = BrokerListDocument()
     sparkplug: SparkplugDocument = SparkplugDocument()
     uns: UnsDocument = UnsDocument()
     devices: tuple[DeviceDocument, ...] = ()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from deploy.local.plant.loopback import MemoryUnit
 from deploy.local.plant.slave import Slave
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
-from edge_node.config import Configuration, make_endpoint
+from edge_node.config import Configuration, make_endpoints
 from edge_node.drivers.registry import Drivers
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import Payload, decode_payload, encode_payload
 from proto.sparkplug.datatypes import DataType
-from proto.sparkplug.metrics import Metric, Value
+from proto.sparkplug.metrics import Metric, Value, is_control
 from proto.sparkplug.topics import MessageType, NodeId, Topic, parse_topic
 from tests.integration.edge.edge_broker import Broker, Seen, Watcher
 
@@ -45,9 +45,10 @@ class Plc:
 
     async def _answer(self, stream: trio.SocketStream) -> None:
         slave = Slave({1: self.unit})
-        async with stream:
-            async for data in stream:
-                await stream.send_all(slave.receive(bytes(data)))
+        with suppress(trio.BrokenResourceError):  # a client that was killed
+            async with stream:
+                async for data in stream:
+                    await stream.send_all(slave.receive(bytes(data)))
 
     def cut(self) -> None:
         self._scope.cancel()
@@ -102,14 +103,13 @@ async def running(document: NodeDocument) -> AsyncIterator[EdgeNode]:
     try:
         node = EdgeNode(
             Configuration(document, drivers),
-            make_endpoint(document.mqtt, "edge-under-test", {}),
+            make_endpoints(document.mqtt, "edge-under-test", {}),
             bd_seq,
         )
-        stop = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.run, stop)
+            nursery.start_soon(node.run)
             yield node
-            stop.set()
+            node.stop()
     finally:
         bd_seq.close()
 
@@ -134,7 +134,12 @@ class Said:
         return self.topic.message_type
 
     def values(self) -> dict[str | None, Value]:
-        return {metric.name: metric.value for metric in self.payload.metrics}
+        """The plant's values of a birth, without what steers the protocol."""
+        return {
+            metric.name: metric.value
+            for metric in self.payload.metrics
+            if not is_control(metric.name or "")
+        }
 
     def metric(self, name: str) -> Metric:
         (found,) = [metric for metric in self.payload.metrics if metric.name == name]

@@ -26,6 +26,7 @@ def test_the_first_poll_reports_everything_with_its_quality() -> None:
     assert report == Report(5, [0, 1], [1.0, None], {0: 192, 1: 0})
 
 
+@pytest.mark.tck("principles-rbe-recommended", "operational-behavior-data-publish-dbirth-change")
 def test_only_changes_are_reported() -> None:
     under_test = reporter(PLAIN, PLAIN, PLAIN)
     assert told(under_test.report(1, [0, 7, 0], {})) == [(1, 7)]
