@@ -230,8 +230,6 @@ class TestPrimaryHost:
     @pytest.mark.tck(
         "message-flow-edge-node-birth-publish-phid-offline",
         "operational-behavior-edge-node-termination-host-offline",
-        "operational-behavior-edge-node-termination-host-offline-reconnect",
-        "operational-behavior-primary-application-state-with-multiple-servers-walk",
     )
     @pytest.mark.parametrize("later_ms", [0, 5_000])
     def test_offline_ends_the_session(self, later_ms: int) -> None:
