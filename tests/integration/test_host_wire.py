@@ -80,7 +80,6 @@ async def online(
     "host-topic-phid-death-topic",
     "host-topic-phid-death-required",
     "host-topic-phid-death-payload",
-    "operational-behavior-host-application-host-id",
     "operational-behavior-host-application-connect-will",
     "operational-behavior-host-application-connect-will-topic",
     "operational-behavior-host-application-connect-will-payload",
