@@ -1,6 +1,5 @@
 """The console in a real browser, on the whole suite, down to the registers of the plant."""
 
-import os
 import re
 import signal
 
@@ -136,18 +135,47 @@ def test_the_page_fits_a_telephone(filler: Page, scheme: str) -> None:
     expect(filler.get_by_role("heading", name="Capper")).to_be_visible()
 
 
+def test_a_rebirth_is_asked_for_and_seen_in_the_diagnostics(stack: Stack, filler: Page) -> None:
+    filler.goto(stack.console_url + "/#/Bottling/Line1")
+    filler.get_by_role("button", name="Diagnostics").click()
+    diagnostics = filler.get_by_test_id("diagnostics")
+    births = diagnostics.locator("dl > div", has_text="Births").locator("dd").first
+    before = number(births.inner_text())
+    filler.get_by_role("button", name="Request rebirth").click()
+    expect(births).to_have_text(f"{before + 1:.0f}")
+    expect(filler.get_by_test_id("node-notices")).to_contain_text("admin asked for births")
+    for device in ("Capper", "Filler", "Labeller"):
+        expect(diagnostics.get_by_role("row", name=device)).to_contain_text("Online")
+
+
+def test_the_page_says_that_the_host_is_gone_and_comes_back_with_it(
+    stack: Stack, filler: Page
+) -> None:
+    row = metric(filler, "Product/Temperature")
+    expect(row).to_be_visible()
+    stack.role("host").stop(signum=signal.SIGKILL)
+    banner = filler.get_by_test_id("link-banner")
+    expect(banner).to_contain_text("Connection lost")
+    expect(filler.get_by_test_id("host")).to_contain_text("unknown")
+    _, _, port = stack.console_url.rpartition(":")
+    arguments = ["host", "--port", port, "--bind", "127.0.0.1"]
+    stack._roles.start("host", arguments, stack._role_settings())
+    expect(banner).to_have_count(0, timeout=30_000)
+    expect(row).to_have_attribute("data-stale", "false")
+    # What was typed and selected is still there.
+    expect(filler.get_by_label("Filter metrics")).to_have_value("Product/Temperature")
+
+
 def test_values_turn_stale_when_the_edge_node_is_killed_and_live_again_with_it(
     stack: Stack, filler: Page
 ) -> None:
     row = metric(filler, "Product/Temperature")
     expect(row).to_have_attribute("data-stale", "false")
-    edge = stack.role("edge node")
-    os.kill(edge.pid, signal.SIGKILL)
+    stack.role("edge node").stop(signum=signal.SIGKILL)
     expect(row).to_have_attribute("data-stale", "true")
     expect(row).to_contain_text("Stale")
     expect(filler.get_by_test_id("owner-state")).to_contain_text("Offline")
     expect(filler.get_by_test_id("nodes-offline")).to_contain_text("1")
-    edge.wait_ended(5)
     stack.start_edge()
     expect(row).to_have_attribute("data-stale", "false")
     expect(filler.get_by_test_id("owner-state")).to_contain_text("Online")

@@ -32,7 +32,8 @@ describe("a number", () => {
     [-42.5, "\u221242.50"],
     [-0.000001, "\u22121.0000e\u22126"],
     [1e15, "1.0000e15"],
-    [123456.78, "123\u202f457"],
+    [123456.78, "123\u202f456.8"],
+    [1234567.8, "1\u202f234\u202f568"],
   ])("%f without a range is %s", (value, shown) => {
     expect(plainValue(value, context("Double"))).toBe(shown);
   });

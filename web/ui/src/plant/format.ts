@@ -85,9 +85,15 @@ export function decimals(value: number, { datatype, low, high, writable }: Value
   const span = low === null || high === null ? 0 : Math.abs(high - low);
   let shown = 1;
   if (span > 0) shown = 4 - Math.ceil(Math.log10(span) - 1e-9);
-  else if (value !== 0) shown = 3 - Math.floor(Math.log10(Math.abs(value)) + 1e-9);
+  else if (value !== 0) shown = decimalsFor(Math.abs(value));
   if (writable === true) shown = Math.max(shown, decimalsOf(value, datatype));
   return Math.min(MOST_DECIMALS, Math.max(0, shown));
+}
+
+/** Four digits or so; large values keep one decimal, because theirs move too. */
+function decimalsFor(magnitude: number): number {
+  const least = magnitude < 1e6 ? 1 : 0;
+  return Math.max(least, 3 - Math.floor(Math.log10(magnitude) + 1e-9));
 }
 
 /** Decimals that the value has by itself; a Float carries seven digits, the rest is noise. */
