@@ -31,7 +31,13 @@ Each may be given as `NAME_FILE` instead: the path of a file that holds the valu
 
 def format_reference(group: click.Group) -> str:
     """Return the page for a group and everything below it."""
-    root = click.Context(group, info_name="nexus", terminal_width=80, max_content_width=80)
+    root = click.Context(
+        group,
+        info_name="nexus",
+        terminal_width=80,
+        max_content_width=80,
+        help_option_names=group.context_settings["help_option_names"],
+    )
     sections = [_HEAD]
     for context in _walk(root):
         text = context.command.get_help(context)

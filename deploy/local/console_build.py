@@ -69,7 +69,10 @@ def find_node(venv: Path, say: Callable[[str], None]) -> dict[str, str]:
     environment["npm_config_update_notifier"] = "false"
     # The lock file has hashes, so what is cached needs no asking; no network is told early.
     environment |= {"npm_config_prefer_offline": "true", "npm_config_fetch_retries": "1"}
-    environment["npm_config_fetch_retry_maxtimeout"] = "5000"
+    environment |= {
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "npm_config_fetch_retry_maxtimeout": "5000",
+    }
     found = _node_version(environment)
     if is_new_enough(found) and shutil.which("npm"):
         return environment
