@@ -101,6 +101,12 @@ class ModbusConnection(Document):
     """Unused registers that are read along rather than start another request."""
     pause_s: float = Field(default=0.0, ge=0, le=10)
     """Silence kept between requests, for devices that need it."""
+    connect_pause_s: float = Field(default=0.0, ge=0, le=60)
+    """Silence kept after connecting, for devices that are not ready at once."""
+    one_request_per_tag: bool = False
+    """Each tag is read by a request of its own, for devices that grant nothing else."""
+    reads_start_at_zero: bool = False
+    """Every read begins at address 0, for devices that refuse others."""
     retries: int = Field(default=1, ge=0, le=10)
     """How often a read that was not answered is sent again before the device counts as lost."""
     max_in_flight: int = Field(default=1, ge=1, le=16)
@@ -139,8 +145,20 @@ class ModbusConnection(Document):
 
 
 ModbusDatatype = Literal[
-    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string"
+    "bool",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float32",
+    "float64",
+    "bcd16",
+    "bcd32",
+    "string",
 ]
+"""``bcd16`` and ``bcd32`` hold four and eight decimal digits, one in each half of a byte."""
 
 
 class ModbusTag(Tag):

@@ -31,7 +31,7 @@ def points(draw: st.DrawFn) -> Point:
     start = draw(st.integers(0, 300))
     if table.is_bits:
         return Point("p", table, start, 1, "bool")
-    others: list[ModbusDatatype] = ["bool", "string"]
+    others: list[ModbusDatatype] = ["bool", "string", "bcd16", "bcd32"]
     datatype = draw(st.sampled_from(NUMBERS + others))
     length = draw(st.integers(1, 16)) if datatype == "string" else 0
     return Point(
@@ -52,6 +52,13 @@ limits = st.builds(
     max_bits=st.integers(1, 2000),
     max_gap=st.integers(0, 40),
 )
+strange_limits = st.builds(
+    Limits,
+    max_registers=st.just(125),
+    max_bits=st.just(2000),
+    one_each=st.booleans(),
+    from_zero=st.just(True),
+)
 refused = st.frozensets(st.tuples(st.sampled_from(list(Table)), st.integers(0, 300)), max_size=5)
 
 
@@ -68,6 +75,21 @@ def test_each_point_is_read_exactly_once_within_the_limits(
             assert block.start <= some[i].start
             assert some[i].end <= block.end
         assert not never.intersection(gaps_of(block, some))
+
+
+@given(st.lists(points(), max_size=60), strange_limits)
+def test_reads_from_zero_and_one_for_each_tag_cover_each_point_once(
+    some: list[Point], limit: Limits
+) -> None:
+    near = [point for point in some if point.end <= 125]
+    blocks = plan_reads(near, limit)
+    assert sorted(i for block in blocks for i in block.indexes) == list(range(len(near)))
+    for block in blocks:
+        assert block.start == 0
+        assert block.count <= limit.most(block.table)
+        assert len(block.indexes) == 1 or not limit.one_each
+    if not limit.one_each:
+        assert len(blocks) == len({point.table for point in near})
 
 
 @given(st.lists(points(), max_size=60), limits)
@@ -103,7 +125,7 @@ def test_halves_of_a_block_hold_its_points_and_nothing_else(
     some: list[Point], limit: Limits
 ) -> None:
     for block in plan_reads(some, limit):
-        halves = split_block(block, some)
+        halves = split_block(block, some, limit)
         if halves is None:
             assert len(block.indexes) == 1
             continue

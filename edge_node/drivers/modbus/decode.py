@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from struct import Struct
+from typing import Any
 
 from edge_node.drivers.base import RawValue
 from edge_node.drivers.modbus.plan import Block
@@ -27,6 +28,8 @@ STRUCT_CODES = {
     "uint64": "Q",
     "float32": "f",
     "float64": "d",
+    "bcd16": "H",
+    "bcd32": "I",
 }
 _BITS_OF_BYTE = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
 
@@ -39,13 +42,15 @@ class BlockDecoder:
 
     Attributes:
         order: the indexes of the points, in the order of the decoded values.
+        partial: whether a value may be ``None``, because its bytes mean nothing.
         size: how many data bytes an answer must have.
     """
 
-    __slots__ = ("_layers", "_needs_swap", "order", "size")
+    __slots__ = ("_layers", "_needs_swap", "order", "partial", "size")
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
         self._needs_swap = False
+        self.partial = any(points[i].datatype in {"bcd16", "bcd32"} for i in block.indexes)
         if block.table.is_bits:
             self.size = (block.count + 7) // 8
             self.order = block.indexes
@@ -106,26 +111,28 @@ def _registers_layer(
 ) -> Layer:
     parts = [endian]
     at = block.start
-    strings: list[int] = []
+    mend: list[tuple[int, Callable[[Any], RawValue]]] = []
     for position, index in enumerate(indexes):
         point = points[index]
         if point.start > at:
             parts.append(f"{2 * (point.start - at)}x")
         if point.datatype == "string":
             parts.append(f"{point.length}s" + "x" * (point.length % 2))
-            strings.append(position)
+            mend.append((position, decode_text))
         else:
             parts.append(STRUCT_CODES[point.datatype])
+            if point.datatype in {"bcd16", "bcd32"}:
+                mend.append((position, decode_bcd))
         at = point.end
     unpack = Struct("".join(parts)).unpack_from
 
-    if not strings:
+    if not mend:
         return (lambda _, words: unpack(words)) if swapped else (lambda data, _: unpack(data))
 
     def layer(data: bytes, words: bytes) -> list[RawValue]:
         values = list(unpack(words if swapped else data))
-        for position in strings:
-            values[position] = decode_text(values[position])
+        for position, decode in mend:
+            values[position] = decode(values[position])
         return values
 
     return layer
@@ -158,6 +165,12 @@ def _swap_words(data: bytes) -> bytes:
     words = array("H", data)
     words.byteswap()
     return words.tobytes()
+
+
+def decode_bcd(digits: int) -> int | None:
+    """Decode binary coded decimals, or return nothing when a digit is above 9."""
+    text = f"{digits:x}"
+    return int(text) if text.isdecimal() else None
 
 
 def decode_text(data: bytes) -> str:

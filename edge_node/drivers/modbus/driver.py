@@ -26,12 +26,13 @@ from edge_node.drivers.modbus.codec import (
     write_registers_request,
 )
 from edge_node.drivers.modbus.encode import encode_bit, encode_registers
-from edge_node.drivers.modbus.line import Line, RequestTimeout
+from edge_node.drivers.modbus.line import RequestTimeout
 from edge_node.drivers.modbus.lines import Lines
 from edge_node.drivers.modbus.plan import Limits
 from edge_node.drivers.modbus.points import Point, compile_points
 from edge_node.drivers.modbus.reader import GroupReader, Learned
-from proto.control.device import ModbusDevice
+from edge_node.drivers.modbus.shared_line import SharedLine
+from proto.control.device import ModbusConnection, ModbusDevice
 
 _ILLEGAL_FUNCTION = 1
 _SHORTEST_CONNECT_S = 3.0
@@ -49,10 +50,7 @@ class ModbusDriver:
         points = compile_points(document)
         self._name = document.name
         self._connection = document.connection
-        limits = Limits(
-            self._connection.max_registers, self._connection.max_bits, self._connection.max_gap
-        )
-        learned = Learned(limits)
+        learned = Learned(_limits_of(document.connection))
         self._readers = {
             name: GroupReader(document.name, group, learned) for name, group in points.items()
         }
@@ -61,7 +59,7 @@ class ModbusDriver:
             name: [point.info for point in reader.points] for name, reader in self._readers.items()
         }
         self._lines = lines
-        self._line: Line | None = None
+        self._line: SharedLine | None = None
         self._turn = trio.Lock()
         self._quiet_until = 0.0
         self._mask_write = self._connection.mask_write
@@ -227,3 +225,13 @@ class ModbusDriver:
 
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
         return DeviceUnreachable(f"{self._name}: {cause}")
+
+
+def _limits_of(connection: ModbusConnection) -> Limits:
+    return Limits(
+        max_registers=connection.max_registers,
+        max_bits=connection.max_bits,
+        max_gap=connection.max_gap,
+        one_each=connection.one_request_per_tag,
+        from_zero=connection.reads_start_at_zero,
+    )

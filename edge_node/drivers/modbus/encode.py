@@ -17,6 +17,8 @@ _INTEGERS = {
     "uint32": (0, 2**32 - 1),
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
+    "bcd16": (0, 9_999),
+    "bcd32": (0, 99_999_999),
 }
 
 
@@ -30,6 +32,8 @@ def encode_registers(point: Point, value: RawValue) -> bytes:
         return _encode_text(point, value)
     if point.datatype in _INTEGERS:
         number: int | float = _integer(point, value)
+        if point.datatype in {"bcd16", "bcd32"}:
+            number = int(str(number), 16)
     else:
         number = _real(point, value)
     endian = ">" if point.count == 1 or point.word_order.startswith("big") else "<"

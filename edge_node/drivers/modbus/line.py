@@ -1,4 +1,4 @@
-"""One connection to a Modbus server, shared by all the units behind it.
+"""One connection to a Modbus server, for any number of units behind it.
 
 A line sends requests, matches answers to them and keeps time. It owns no task: whoever waits for
 an answer reads for all the others, and hands the reading on when it has its own. Knows nothing of
@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from edge_node.drivers.base import DeviceUnreachable
-from edge_node.drivers.modbus.codec import GATEWAY_EXCEPTIONS, Answer, Codec, ProtocolError
+from edge_node.drivers.modbus.codec import Answer, Codec, ProtocolError
 from edge_node.drivers.modbus.wire import Wire
 
 Connect = Callable[[], Awaitable[Wire]]
@@ -45,16 +45,12 @@ class _Exchange:
 class Line:
     """A connection that is made on demand and thrown away when it misbehaves.
 
-    A unit that did not answer is a suspect. Its next requests go over a spare connection, so that
-    its neighbours never wait for it; with its first answer it comes back. A server that grants no
-    second connection is asked on the first.
-
     Args:
         name: for messages: ``10.0.0.5:502``.
         connect: makes the wire; raises ``OSError``.
         make_codec: makes the codec of a new connection.
         max_in_flight: requests that may be on their way at once.
-        has_spare: whether the server can be asked for a second connection.
+        settle_s: silence kept after connecting.
     """
 
     def __init__(
@@ -64,11 +60,9 @@ class Line:
         make_codec: Callable[[], Codec],
         max_in_flight: int = 1,
         *,
-        has_spare: bool = True,
+        settle_s: float = 0.0,
     ) -> None:
         self.name = name
-        self.users = 0
-        """Drivers that use the line; kept by whoever hands it out."""
         self.connects = 0
         self.late_answers = 0
         self._connect = connect
@@ -82,9 +76,7 @@ class Line:
         self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
         self._sending = trio.Lock()
         self._connecting = trio.Lock()
-        self._has_spare = has_spare
-        self._suspects: set[int] = set()
-        self._spare: Line | None = None
+        self._settle_s = settle_s
 
     async def ensure_connected(self, timeout_s: float) -> None:
         """Connect unless connected.
@@ -108,6 +100,8 @@ class Line:
             self._codec = self._make_codec()
             self._silent_timeouts = 0
             self.connects += 1
+            if self._settle_s:
+                await trio.sleep(self._settle_s)
 
     async def request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
         """Send requests, together as far as they may be in flight, and return their answers.
@@ -116,50 +110,6 @@ class Line:
             RequestTimeout: a request was not answered within ``timeout_s`` of being sent.
             DeviceUnreachable: the connection is gone; the next request makes a new one.
         """
-        if unit_id in self._suspects:
-            return await self._ask_suspect(unit_id, pdus, timeout_s)
-        try:
-            answers = await self._request(unit_id, pdus, timeout_s)
-        except RequestTimeout:
-            if self.users > 1:
-                self._suspects.add(unit_id)
-            raise
-        if self.users > 1 and any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
-            self._suspects.add(unit_id)
-        return answers
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is on its way."""
-        return bool(self._pending)
-
-    def is_suspect(self, unit_id: int) -> bool:
-        """Whether a unit did not answer when it was last asked."""
-        return unit_id in self._suspects
-
-    async def _ask_suspect(
-        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
-    ) -> list[Answer]:
-        line = await self._take_spare(timeout_s) if self._has_spare else None
-        ask = line.request if line is not None else self._request
-        answers = await ask(unit_id, pdus, timeout_s)
-        if not any(a.exception in GATEWAY_EXCEPTIONS for a in answers):
-            self._suspects.discard(unit_id)
-            if not self._suspects and (line is None or not line.is_busy):
-                self._close_spare()
-        return answers
-
-    async def _take_spare(self, timeout_s: float) -> "Line | None":
-        if self._spare is None:
-            self._spare = Line(self.name, self._connect, self._make_codec, has_spare=False)
-        spare = self._spare
-        try:
-            await spare.ensure_connected(timeout_s)
-        except DeviceUnreachable:
-            return None
-        return spare
-
-    async def _request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
         answers: list[Answer] = []
         waiting = list(pdus)
         while waiting:
@@ -171,6 +121,11 @@ class Line:
                     self._slots.release()
             del waiting[:taken]
         return answers
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is on its way."""
+        return bool(self._pending)
 
     async def _take_slots(self, wanted: int) -> int:
         try:
@@ -334,10 +289,3 @@ class Line:
     def close(self) -> None:
         """Close at once; never raises."""
         self._drop()
-        self._close_spare()
-        self._suspects.clear()
-
-    def _close_spare(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.close()

@@ -7,6 +7,7 @@ from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.modbus.codec import RtuCodec, TcpCodec
 from edge_node.drivers.modbus.line import Line
 from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
+from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.modbus.wire import Wire, connect_tcp
 from proto.control.device import ModbusConnection
 
@@ -28,10 +29,10 @@ class Lines:
     ) -> None:
         self._connect = connect
         self._open_port = open_port
-        self._shared: dict[_Key, Line] = {}
+        self._shared: dict[_Key, SharedLine] = {}
         self._settings: dict[str, SerialSettings] = {}
 
-    def take(self, connection: ModbusConnection) -> Line:
+    def take(self, connection: ModbusConnection) -> SharedLine:
         """Return the line to a server, the same for all that share it.
 
         Raises:
@@ -54,23 +55,25 @@ class Lines:
         line.users += 1
         return line
 
-    def give_back(self, line: Line) -> None:
+    def give_back(self, line: SharedLine) -> None:
         """Stop using a line; the last user closes it."""
         line.users -= 1
         if line.users == 0:
             line.close()
             self._shared = {key: one for key, one in self._shared.items() if one is not line}
 
-    def _make(self, connection: ModbusConnection) -> Line:
-        return Line(
+    def _make(self, connection: ModbusConnection) -> SharedLine:
+        make_line = partial(
+            Line,
             f"{connection.host}:{connection.port}",
             partial(self._connect, connection.host, connection.port),
             TcpCodec if connection.transport == "tcp" else RtuCodec,
             connection.max_in_flight,
-            has_spare=connection.transport == "tcp",
+            settle_s=connection.connect_pause_s,
         )
+        return SharedLine(make_line, has_spare=connection.transport == "tcp")
 
-    def _take_serial(self, connection: ModbusConnection) -> Line:
+    def _take_serial(self, connection: ModbusConnection) -> SharedLine:
         port = connection.serial_port
         key = (connection.transport, port, 0, 1)
         settings = SerialSettings(
@@ -78,8 +81,14 @@ class Lines:
         )
         line = self._shared.get(key)
         if line is None:
-            line = Line(port, partial(self._open_port, settings), RtuCodec, has_spare=False)
-            self._shared[key] = line
+            make_line = partial(
+                Line,
+                port,
+                partial(self._open_port, settings),
+                RtuCodec,
+                settle_s=connection.connect_pause_s,
+            )
+            line = self._shared[key] = SharedLine(make_line, has_spare=False)
             self._settings[port] = settings
         elif self._settings[port] != settings:
             raise DeviceUnreachable(

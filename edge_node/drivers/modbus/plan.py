@@ -15,11 +15,18 @@ Refused = Collection[tuple[Table, int]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may ask of a device."""
+    """What one request may ask of a device.
+
+    Attributes:
+        one_each: a request reads one point only.
+        from_zero: every request begins at address 0.
+    """
 
     max_registers: int = 125
     max_bits: int = 2000
     max_gap: int = 8
+    one_each: bool = False
+    from_zero: bool = False
 
     def most(self, table: Table) -> int:
         """Return how many addresses of a table one request may read."""
@@ -77,30 +84,33 @@ def plan_reads(
         point = points[index]
         if (
             members
+            and not limits.one_each
             and point.table is table
             and max(end, point.end) - start <= limits.most(table)
-            and point.start - end <= limits.max_gap
-            and not (refused and _crosses(table, end, point.start, refused))
+            and (limits.from_zero or _bridges(table, end, point.start, limits, refused))
         ):
             members.append(index)
             end = max(end, point.end)
             continue
         if members:
             blocks.append(Block(table, start, end - start, tuple(members)))
-        members, table, start, end = [index], point.table, point.start, point.end
+        members, table, end = [index], point.table, point.end
+        start = 0 if limits.from_zero else point.start
     if members:
         blocks.append(Block(table, start, end - start, tuple(members)))
     return blocks
 
 
-def split_block(block: Block, points: Sequence[Point]) -> tuple[Block, Block] | None:
+def split_block(
+    block: Block, points: Sequence[Point], limits: Limits
+) -> tuple[Block, Block] | None:
     """Halve a block by its points, or return nothing when it has only one."""
     if len(block.indexes) < 2:  # a half needs a point
         return None
     middle = len(block.indexes) // 2
     return (
-        _around(block.table, block.indexes[:middle], points),
-        _around(block.table, block.indexes[middle:], points),
+        _around(block.table, block.indexes[:middle], points, limits),
+        _around(block.table, block.indexes[middle:], points, limits),
     )
 
 
@@ -110,11 +120,16 @@ def gaps_of(block: Block, points: Sequence[Point]) -> list[tuple[Table, int]]:
     return [(block.table, a) for a in range(block.start, block.end) if a not in used]
 
 
-def _around(table: Table, indexes: tuple[int, ...], points: Sequence[Point]) -> Block:
-    start = min(points[i].start for i in indexes)
+def _around(
+    table: Table, indexes: tuple[int, ...], points: Sequence[Point], limits: Limits
+) -> Block:
+    start = 0 if limits.from_zero else min(points[i].start for i in indexes)
     end = max(points[i].end for i in indexes)
     return Block(table, start, end - start, indexes)
 
 
-def _crosses(table: Table, first: int, after_last: int, refused: Refused) -> bool:
-    return any((table, address) in refused for address in range(first, after_last))
+def _bridges(table: Table, end: int, start: int, limits: Limits, refused: Refused) -> bool:
+    """Whether a request may read along from ``end`` to ``start``."""
+    return start - end <= limits.max_gap and not (
+        refused and any((table, address) in refused for address in range(end, start))
+    )

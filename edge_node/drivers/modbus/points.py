@@ -22,6 +22,8 @@ _REGISTERS: dict[str, int] = {
     "bool": 1,
     "int16": 1,
     "uint16": 1,
+    "bcd16": 1,
+    "bcd32": 2,
     "int32": 2,
     "uint32": 2,
     "float32": 2,
@@ -33,6 +35,8 @@ _SPARKPLUG: dict[ModbusDatatype, DataType] = {
     "bool": DataType.BOOLEAN,
     "int16": DataType.INT16,
     "uint16": DataType.UINT16,
+    "bcd16": DataType.UINT16,
+    "bcd32": DataType.UINT32,
     "int32": DataType.INT32,
     "uint32": DataType.UINT32,
     "int64": DataType.INT64,
@@ -116,6 +120,12 @@ def _compile(tag: ModbusTag, connection: ModbusConnection) -> Point:
     if not address.table.is_bits and count > connection.max_registers:
         raise ValueError(
             f"takes {count} registers, the device reads at most {connection.max_registers} at once"
+        )
+    most = connection.max_bits if address.table.is_bits else connection.max_registers
+    if connection.reads_start_at_zero and address.number + count > most:
+        raise ValueError(
+            f"{address} ends at {address.number + count - 1},"
+            f" reads that start at 0 reach {most - 1}"
         )
     if tag.writable and count > _MOST_WRITTEN_REGISTERS:
         raise ValueError(

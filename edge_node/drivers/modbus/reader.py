@@ -141,7 +141,10 @@ class GroupReader:
             else:
                 for index, value in zip(read.decoder.order, values, strict=True):
                     column.values[index] = value
-                    column.bad.pop(index, None)
+            if read.decoder.partial:
+                for index in read.block.indexes:
+                    if column.values[index] is None:
+                        column.bad[index] = f"{self.points[index].address}: not decimal digits"
             return True
         if exception in GATEWAY_EXCEPTIONS:
             raise DeviceUnreachable(f"gateway: {describe_exception(exception)}")
@@ -157,6 +160,7 @@ class GroupReader:
         self, ask: Ask, read: _Read, exception: int, column: Column, now: float
     ) -> None:
         findings = _Findings()
+        limits = self._learned.limits
         block = read.block
         await self._halve(ask, block, exception, column, findings)
         if findings.failed or (not findings.granted and len(block.indexes) > 1):
@@ -174,7 +178,7 @@ class GroupReader:
                     tag=self.points[index].name,
                     reason=reason,
                 )
-        elif gaps := gaps_of(block, self.points):
+        elif not limits.from_zero and (gaps := gaps_of(block, self.points)):
             self._refused_gaps.update(gaps)
             _log.info("modbus_gap_refused", device=self._device, block=str(block))
         else:
@@ -210,7 +214,7 @@ class GroupReader:
     async def _halve(
         self, ask: Ask, block: Block, exception: int, column: Column, findings: _Findings
     ) -> None:
-        halves = split_block(block, self.points)
+        halves = split_block(block, self.points, self._learned.limits)
         if halves is None:
             index = block.indexes[0]
             address = self.points[index].address

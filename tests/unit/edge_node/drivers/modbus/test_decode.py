@@ -126,9 +126,23 @@ def test_text_is_utf8_or_else_latin1() -> None:
     assert decode_text("Käse".encode("latin-1")) == "Käse"
 
 
+def test_binary_coded_decimals_are_read_and_written() -> None:
+    short, long = holding("a", 0, "bcd16"), holding("b", 1, "bcd32", "little")
+    assert decode([short, long], bytes.fromhex("1234 5678 0012")) == {"a": 1234, "b": 125_678}
+    assert encode_registers(short, 1234) == bytes.fromhex("1234")
+    assert encode_registers(long, 125_678) == bytes.fromhex("5678 0012")
+    assert encode_registers(short, 7) == bytes.fromhex("0007")
+
+
+def test_digits_above_nine_are_no_value() -> None:
+    assert decode([holding("a", 0, "bcd16")], bytes.fromhex("12a4")) == {"a": None}
+
+
 @pytest.mark.parametrize(
     ("datatype", "value", "expected"),
     [
+        ("bcd16", 10_000, "0 to 9999"),
+        ("bcd32", -1, "0 to 99999999"),
         ("int16", 32_768, "-32768 to 32767"),
         ("uint16", -1, "0 to 65535"),
         ("int32", 2**31, "-2147483648 to 2147483647"),

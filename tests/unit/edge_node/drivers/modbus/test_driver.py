@@ -246,6 +246,40 @@ async def test_a_pause_is_kept_between_requests(
     assert trio.current_time() - began == pytest.approx(0.5)
 
 
+async def test_a_device_that_needs_time_after_connecting_gets_it(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    driver = bench.driver(*words(0, 1), connect_pause_s=2)
+    await driver.open()
+    assert trio.current_time() == pytest.approx(2)
+    await driver.read("g")
+    assert trio.current_time() == pytest.approx(2)
+
+
+async def test_strange_devices_are_read_as_they_want_it(bench: Bench) -> None:
+    bench.unit.registers[1:4] = [1, 2, 3]
+    driver = bench.driver(*words(1, 3), one_request_per_tag=True)
+    await driver.open()
+    assert named(driver, await driver.read("g")) == {"w1": 1, "w2": 2, "w3": 3}
+    assert bench.reads == [(3, 1, 1), (3, 2, 1), (3, 3, 1)]
+    driver = bench.driver(*words(2, 1), *words(30, 1), reads_start_at_zero=True)
+    await driver.open()
+    assert named(driver, await driver.read("g")) == {"w2": 2, "w30": 0}
+    assert bench.reads == [(3, 0, 31)]
+
+
+async def test_digits_that_are_none_make_their_tag_bad(bench: Bench) -> None:
+    bench.unit.registers[0:2] = [0x12A4, 0x0042]
+    driver = bench.driver(
+        {"name": "odd", "address": "holding:0", "datatype": "bcd16"},
+        {"name": "good", "address": "holding:1", "datatype": "bcd16"},
+    )
+    await driver.open()
+    result = await driver.read("g")
+    assert named(driver, result) == {"odd": None, "good": 42}
+    assert bad(driver, result) == {"odd": "holding:0: not decimal digits"}
+
+
 async def test_several_requests_are_in_flight_where_that_is_allowed(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:

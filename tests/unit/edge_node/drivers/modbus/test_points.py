@@ -47,6 +47,21 @@ def test_every_mistake_is_told_at_once_with_its_tag() -> None:
     ]
 
 
+def test_reads_that_start_at_zero_reach_only_so_far() -> None:
+    document = device(
+        {"name": "a", "address": "holding:124", "datatype": "int16"},
+        {"name": "b", "address": "holding:124", "datatype": "int32"},
+        {"name": "c", "address": "coil:2000", "datatype": "bool"},
+        reads_start_at_zero=True,
+    )
+    with pytest.raises(ConfigError) as caught:
+        compile_points(document)
+    assert list(caught.value.mistakes) == [
+        "press-1 tag 'b': holding:124 ends at 125, reads that start at 0 reach 124",
+        "press-1 tag 'c': coil:2000 ends at 2000, reads that start at 0 reach 1999",
+    ]
+
+
 def test_a_written_string_may_be_no_longer_than_one_write_request() -> None:
     document = device(
         {
@@ -113,6 +128,8 @@ def test_a_transport_has_what_it_needs_and_nothing_else(
     [
         ("int16", DataType.INT16, 1),
         ("uint16", DataType.UINT16, 1),
+        ("bcd16", DataType.UINT16, 1),
+        ("bcd32", DataType.UINT32, 2),
         ("int32", DataType.INT32, 2),
         ("uint32", DataType.UINT32, 2),
         ("int64", DataType.INT64, 4),
