@@ -145,8 +145,11 @@ class NodeTracker:
         events.append(NodeBorn(view.node))
         self._note(topic, faults, now_ms, events)
         self.order.begin(seq)
-        for held, (_, _, message) in self.order.held().items():
-            if message.timestamp < birth_ms:  # of the session before
+        for held, (named, _, message) in self.order.held().items():
+            # Within the same millisecond births belong to the new session, and data to the one
+            # before: they are what made a host on the same machine ask for this birth.
+            born_along = named.message_type is MessageType.DBIRTH and message.timestamp == birth_ms
+            if message.timestamp <= birth_ms and not born_along:
                 view.diagnostics.late += 1
                 self.order.drop(held)
         self._go_on(now_ms, events)
