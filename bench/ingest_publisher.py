@@ -1,7 +1,7 @@
 """The publisher of the ingest benchmark: an edge node that sends as fast as the historian stores.
 
 Payloads are encoded once; only times and sequence numbers are written into them anew. It follows
-the historian's status and keeps a window of points under way, so that what it measures is a rate that
+the historian's status and keeps a window of points under way, so that it measures a rate that
 can be kept up, with a backlog that does not grow.
 """
 

@@ -51,6 +51,7 @@ class Historian:
         self._started_ms = now_ms()
         self.counters = Counters()
         self.server: DatabaseServer | None = None
+        self._connections: list[Connection] = []
         self._inbox = Inbox(settings.buffer_bytes)
         registry = Registry(self._connect("registry", ()))
         self._resolver = Resolver(registry.ids)
@@ -81,6 +82,11 @@ class Historian:
             on_connected=self._ingest.note_connection,
         )
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether messages arrive from the broker now."""
+        return self._link.connected.is_set()
+
     async def run(self, stop: asyncio.Event) -> bool:
         """Run until ``stop`` is set, then store what was received.
 
@@ -90,6 +96,13 @@ class Historian:
         Raises:
             SchemaMismatch: the database's schema is not one that this version can write.
         """
+        try:
+            return await self._run(stop)
+        finally:
+            for connection in self._connections:
+                await connection.close()
+
+    async def _run(self, stop: asyncio.Event) -> bool:
         stopping = asyncio.create_task(stop.wait())
         async with asyncio.TaskGroup() as tasks:
             links = tasks.create_task(self._link.run())
@@ -144,6 +157,7 @@ class Historian:
             async with asyncio.timeout(self._settings.drain_s):
                 await self._link.stop_receiving()
                 await self._ingest.drain()
+                self._ingest.give_up_waiting()
                 await self._writer.drain()
                 await self._side.drain()
         except TimeoutError:
@@ -160,7 +174,9 @@ class Historian:
 
     def _connect(self, name: str, setup: Sequence[str]) -> Connection:
         full_name = f"nexus-historian-{self._settings.historian_id}-{name}"
-        return Connection(self._settings.database_url, full_name, setup)
+        connection = Connection(self._settings.database_url, full_name, setup)
+        self._connections.append(connection)
+        return connection
 
     def _ask_rebirth(self, node: NodeId) -> None:
         command = Payload(

@@ -37,11 +37,14 @@ class Message:
         topic: what it is about; ``None`` says that messages may have been missed at this point.
         data: the payload.
         received_ms: when it was taken from the socket, milliseconds since the epoch.
+        follows_loss: data of the same node was dropped before it, but no birth: its sequence
+            number may be any, and aliases stay what they were.
     """
 
     topic: Topic | None
     data: bytes
     received_ms: int
+    follows_loss: bool = False
 
     @property
     def size(self) -> int:
@@ -64,6 +67,7 @@ class Inbox:
         self._queue: deque[Message] = deque()
         self._kept: dict[Topic, Message] = {}
         self._topics: dict[str, Topic | None] = {}
+        self._robbed: set[NodeId] = set()
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -93,9 +97,17 @@ class Inbox:
         if self._kept:
             taken.extend(self._kept.values())
             self._kept.clear()
-        queue = self._queue
+            for message in taken:
+                if message.topic is not None and message.topic.node in self._robbed:
+                    message.follows_loss = True
+        queue, robbed = self._queue, self._robbed
         while queue and len(taken) < limit:
-            taken.append(queue.popleft())
+            message = queue.popleft()
+            taken.append(message)
+            if robbed and message.topic is not None and message.topic.node in robbed:
+                # Only the oldest is dropped: from here on nothing of this node is missing.
+                message.follows_loss = True
+                robbed.discard(message.topic.node)
         self.size -= sum(message.size for message in taken)
         if not queue:
             self._arrived.clear()
@@ -133,6 +145,7 @@ class Inbox:
             if message.topic is not None and message.topic.message_type in _DATA:
                 dropped.append(message)
                 self.size -= message.size
+                self._robbed.add(message.topic.node)
             else:
                 dropped += self._keep(message)
         return dropped

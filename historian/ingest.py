@@ -95,6 +95,11 @@ class Ingest:
             self._resolver.tick(now_ms())
             self._collect()
 
+    def give_up_waiting(self) -> None:
+        """Count what still waits for a birth as lost: the end has come."""
+        self._resolver.lose_connection()
+        self._collect()
+
     async def drain(self) -> None:
         """Wait until everything that arrived is decoded."""
         if len(self._inbox):

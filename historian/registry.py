@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+import asyncpg
 import structlog
 
 from historian.catalogue import Definition, MetricKey
@@ -25,6 +26,7 @@ class Registry:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[MetricKey, Definition] = {}
+        self._current: dict[tuple[str, str, str | None, str], int] = {}
         self.ids: dict[MetricKey, int] = {}
 
     def select_new(self, definitions: Iterable[Definition]) -> dict[MetricKey, Definition]:
@@ -33,6 +35,7 @@ class Registry:
             definition.key: definition
             for definition in definitions
             if self._known.get(definition.key) != definition
+            or self._current.get(definition.key[:-1]) != definition.key.datatype
         }
 
     async def describe(self, definitions: dict[MetricKey, Definition]) -> None:
@@ -66,16 +69,23 @@ class Registry:
         with explain_errors("table historian.metric"):
             async with connection.transaction():
                 rows = await connection.fetch(DESCRIBE_METRICS, *columns)
-                found = [row["metric_id"] for row in rows]
-                await connection.execute(SUPERSEDE_METRICS, found)
-        for row in rows:
-            key = MetricKey(
-                row["group_name"],
-                row["edge"],
-                row["device"],
-                row["name"],
-                int(BY_LABEL[row["datatype"]]),
-            )
-            self.ids[key] = row["metric_id"]
+                found = {_read_key(row): row["metric_id"] for row in rows}
+                # Of one name with several data types, the last described is what it is now.
+                current = {key[:-1]: key for key in keys}
+                await connection.execute(
+                    SUPERSEDE_METRICS, [found[key] for key in current.values()]
+                )
+        self.ids.update(found)
         self._known.update(zip(keys, definitions, strict=True))
+        self._current.update({name: key.datatype for name, key in current.items()})
         log.debug("metrics_described", metrics=len(rows))
+
+
+def _read_key(row: asyncpg.Record) -> MetricKey:
+    return MetricKey(
+        row["group_name"],
+        row["edge"],
+        row["device"],
+        row["name"],
+        int(BY_LABEL[row["datatype"]]),
+    )

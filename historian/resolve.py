@@ -115,7 +115,7 @@ class Resolver:
                 return self._before_birth(session, topic, message, payload)
         if not session.checks_seq or not payload.HasField("seq"):
             return self._accept(session, topic, message, payload)
-        if payload.seq != session.next_seq:
+        if payload.seq != session.next_seq and not message.follows_loss:
             self._reorder(session, topic, message, payload.seq)
             return []
         session.next_seq = (payload.seq + 1) & _SEQ_MASK

@@ -69,25 +69,22 @@ class SideTables:
     async def run(self) -> None:
         """Write until cancelled."""
         backoff = Backoff()
-        try:
-            while True:
-                await self._work.wait()
-                try:
-                    await self._flush()
-                except HistorianError as error:
-                    tell = log.debug if backoff.failures else log.warning
-                    tell("current_values_wait", reason=str(error))
-                    self._connection.abandon()
-                    await asyncio.sleep(backoff.fail())
-                    continue
-                backoff.succeed()
-                if not self._latest and not self._events:
-                    self._work.clear()
-                    self._settled.set()
-                if not self._hurry:
-                    await asyncio.sleep(_PAUSE_S)
-        finally:
-            self._connection.abandon()
+        while True:
+            await self._work.wait()
+            try:
+                await self._flush()
+            except HistorianError as error:
+                tell = log.debug if backoff.failures else log.warning
+                tell("current_values_wait", reason=str(error))
+                self._connection.abandon()
+                await asyncio.sleep(backoff.fail())
+                continue
+            backoff.succeed()
+            if not self._latest and not self._events:
+                self._work.clear()
+                self._settled.set()
+            if not self._hurry:
+                await asyncio.sleep(_PAUSE_S)
 
     def _wake(self) -> None:
         self._settled.clear()

@@ -72,7 +72,7 @@ DESCRIBE_METRICS: Final = """
 SUPERSEDE_METRICS: Final = """
     UPDATE historian.metric AS old SET superseded = true
     FROM historian.metric AS new
-    WHERE new.metric_id = ANY ($1::integer[]) AND old.metric_id <> ALL ($1::integer[])
+    WHERE new.metric_id = ANY ($1::integer[]) AND old.metric_id <> new.metric_id
         AND NOT old.superseded
         AND old.group_name = new.group_name AND old.edge = new.edge
         AND old.device IS NOT DISTINCT FROM new.device AND old.name = new.name

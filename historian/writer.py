@@ -125,16 +125,13 @@ class Writer:
     # Live rows.
 
     async def _run_lane(self, connection: Connection) -> None:
-        try:
-            while True:
-                async with self._gathering:
-                    await self._something.wait()
-                    await self._gather()
-                    rows, done = self._take()
-                await self._store_live(connection, rows)
-                await self._finish(rows, done)
-        finally:
-            connection.abandon()
+        while True:
+            async with self._gathering:
+                await self._something.wait()
+                await self._gather()
+                rows, done = self._take()
+            await self._store_live(connection, rows)
+            await self._finish(rows, done)
 
     async def _gather(self) -> None:
         try:
@@ -220,19 +217,16 @@ class Writer:
     # Rows that may be there.
 
     async def _run_checks(self, connection: Connection) -> None:
-        try:
-            while True:
-                await self._check_ready.wait()
-                self._checking = check = self._checks.popleft()
-                if not self._checks:
-                    self._check_ready.clear()
-                for event in check.after:
-                    await event.wait()
-                await self._store_check(connection, check)
-                self._checking = None
-                await self._tell_settled()
-        finally:
-            connection.abandon()
+        while True:
+            await self._check_ready.wait()
+            self._checking = check = self._checks.popleft()
+            if not self._checks:
+                self._check_ready.clear()
+            for event in check.after:
+                await event.wait()
+            await self._store_check(connection, check)
+            self._checking = None
+            await self._tell_settled()
 
     async def _store_check(self, connection: Connection, check: _Check) -> None:
         inserted = 0

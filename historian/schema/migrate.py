@@ -112,7 +112,9 @@ def _has_timescale(connection: psycopg.Connection) -> bool:
 
 def _apply(url: str) -> None:
     separator = "&" if "?" in url else "?"
-    uri = url.replace("postgresql://", "postgresql+psycopg://", 1) + f"{separator}schema=historian"
+    # The functions of TimescaleDB are found where extensions are put unless told otherwise.
+    path = quote("historian,public")
+    uri = url.replace("postgresql://", "postgresql+psycopg://", 1) + f"{separator}schema={path}"
     backend = yoyo.get_backend(uri)
     try:
         migrations = yoyo.read_migrations(str(_MIGRATIONS))
