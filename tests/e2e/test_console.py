@@ -115,6 +115,34 @@ def test_a_value_out_of_range_is_refused_before_it_is_sent(filler: Page) -> None
     expect(row.get_by_test_id("value")).to_have_text(before)
 
 
+def test_the_table_is_walked_and_edited_by_keyboard(filler: Page) -> None:
+    metric(filler, "Setpoints/Fill Volume")
+    table = filler.get_by_role("treegrid")
+    table.focus()
+    for key in ("Home", "ArrowDown", "Enter"):
+        filler.keyboard.press(key)
+    editor = filler.get_by_test_id("editor")
+    expect(editor.get_by_role("textbox")).to_be_focused()
+    filler.keyboard.press("Escape")
+    expect(editor).to_have_count(0)
+    expect(table).to_be_focused()
+    filler.keyboard.press("t")
+    expect(filler.get_by_test_id("trend")).to_contain_text("Setpoints / Fill Volume")
+    filler.keyboard.press("Escape")
+    expect(filler.get_by_test_id("trend")).to_have_count(0)
+
+
+def test_what_is_typed_outlives_being_scrolled_out_of_view(filler: Page) -> None:
+    metric(filler, "Setpoints/Speed").get_by_test_id("value").get_by_role("button").click()
+    box = filler.get_by_test_id("editor").get_by_role("textbox")
+    box.fill("123")
+    filler.get_by_label("Filter metrics").fill("")
+    filler.set_viewport_size({"width": 1440, "height": 400})
+    filler.get_by_role("treegrid").evaluate("table => table.scrollTo(0, 0)")
+    expect(filler.locator("[data-metric='Setpoints/Speed']")).to_have_count(0)
+    expect(box).to_have_value("123")
+
+
 def test_a_trend_opens_from_a_metric(filler: Page) -> None:
     metric(filler, "Bowl/Level").get_by_role("button", name="Level").click()
     trend = filler.get_by_test_id("trend")
