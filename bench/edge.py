@@ -161,9 +161,11 @@ def measure(
     processes = {"edge": edge, **others}
     handles = {name: psutil.Process(process.pid) for name, process in processes.items()}
     first, cpu = next_status(feed, edge), {name: cpu_s(p) for name, p in handles.items()}
+    waited = cpu_wait_s(edge.pid)
     windows = len(feed.received)
     time.sleep(seconds)
     last, cpu_end = next_status(feed, edge), {name: cpu_s(p) for name, p in handles.items()}
+    waited = cpu_wait_s(edge.pid) - waited
     took = (last.timestamp_ms - first.timestamp_ms) / 1000
     percent = {name: round(100 * (cpu_end[name] - cpu[name]) / took, 2) for name in cpu}
     polls = total(last, "polls") - total(first, "polls")
@@ -175,6 +177,7 @@ def measure(
         "tags_per_s": round(polls * load.tags / took, 1),
         "points_per_s": round(points / took, 1),
         "seconds": round(took, 2),
+        "cpu_wait_percent": round(100 * waited / took, 2),
         "rss_mib": round(handles["edge"].memory_info().rss / 2**20, 1),
         **{f"{name}_cpu_percent": percent[name] for name in others},
     }
@@ -196,6 +199,17 @@ def cpu_s(process: psutil.Process) -> float:
     """Return the CPU seconds a process has used."""
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def cpu_wait_s(pid: int) -> float:
+    """Return how long a process's main thread was ready and had no CPU: others' load, not its own.
+
+    0 where the system does not tell.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def wait_for(ready: Callable[[], bool], process: Process, what: str) -> None:
