@@ -88,7 +88,8 @@ class EdgeSession:
         host = self.options.primary_host
         self._state_topic = None if host is None else state_topic(host)
         self._host_online = False
-        self._host_seen_ms = -1
+        self._broker = ""
+        self._host_seen_ms: dict[str, int] = {}
 
     @property
     def state(self) -> EdgeState:
@@ -165,8 +166,13 @@ class EdgeSession:
 
     # The connection
 
-    def connect(self, now_ms: int) -> Connect:
+    def connect(self, now_ms: int, broker: str = "") -> Connect:
         """Take the next bdSeq for a CONNECT (4.3, 5.3). Every attempt takes one.
+
+        Args:
+            now_ms: time of the CONNECT.
+            broker: which of several brokers. A host's STATE has the time of its own connection to
+                that broker, so times are compared with what the same broker said before.
 
         Raises:
             StateError: the last connection was not reported ``disconnected``.
@@ -174,6 +180,7 @@ class EdgeSession:
         self._expect("connect", EdgeState.OFFLINE)
         self._bd_seq, self._next_bd_seq = self._next_bd_seq, (self._next_bd_seq + 1) % NUMBERS
         self._state = EdgeState.CONNECTING
+        self._broker = broker
         self._host_online = False  # another broker, another STATE
         filters = [*command_filters(self.node)]
         if self._state_topic is not None:
@@ -335,10 +342,11 @@ class EdgeSession:
             host = parse_state(payload)
         except PayloadError as error:
             return [Rejected(topic, None, None, str(error))]
-        if host.timestamp_ms < self._host_seen_ms:
-            reason = f"STATE is of {host.timestamp_ms}, expected {self._host_seen_ms} or later"
+        seen_ms = self._host_seen_ms.get(self._broker, -1)
+        if host.timestamp_ms < seen_ms:
+            reason = f"STATE is of {host.timestamp_ms}, expected {seen_ms} or later"
             return [Rejected(topic, None, None, reason)]
-        self._host_seen_ms = host.timestamp_ms
+        self._host_seen_ms[self._broker] = host.timestamp_ms
         self._host_online = host.online
         if host.online:
             births = self._births(now_ms) if self._state is EdgeState.WAITING else []

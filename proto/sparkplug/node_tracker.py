@@ -116,7 +116,7 @@ class NodeTracker:
         view, faults = self.view, list[Fault]()
         bd_seq = _bd_seq(payload)
         birth_ms = payload.timestamp or now_ms
-        if view.online and self._is_old_birth(bd_seq, birth_ms, fingerprint):
+        if self._is_old_birth(bd_seq, birth_ms, fingerprint):
             view.diagnostics.late += 1
             return
         seq = payload.seq
@@ -159,9 +159,9 @@ class NodeTracker:
         if birth_ms == self.view.birth_ms and fingerprint == self._print:
             return True
         current = self.view.bd_seq
-        if bd_seq is None or current is None or bd_seq not in {current, (current - 1) % 256}:
+        if not self.view.online or bd_seq is None or current is None:
             return False
-        return self._is_late(birth_ms)
+        return bd_seq in {current, (current - 1) % 256} and self._is_late(birth_ms)
 
     def _is_late(self, sent_ms: int) -> bool:
         """Whether a message was sent before the birth in force, no longer ago than delays reach.

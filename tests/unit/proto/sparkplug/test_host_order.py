@@ -161,6 +161,14 @@ def test_a_birth_that_comes_again_changes_nothing() -> None:
     assert host.view.diagnostics.late == 1
 
 
+def test_a_birth_that_comes_again_after_the_death_does_not_revive() -> None:
+    host = born_host()
+    host.hears(node_death(0))
+
+    assert host.hears(node_birth(COUNT)) == []
+    assert not host.view.online
+
+
 def test_a_birth_behind_its_successor_changes_nothing() -> None:
     host = Host()
     host.hears(node_birth(COUNT, bd_seq=1, at_ms=T0 + 500))
