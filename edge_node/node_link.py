@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Final
 
 import structlog
@@ -131,7 +132,7 @@ class NodeLink:
         Raises:
             BrokerError: there was no connection.
         """
-        connection = await connect(nursery, endpoint, self._make_will)
+        connection = await connect(nursery, endpoint, partial(self._make_will, str(endpoint)))
         try:
             assert self._prepared is not None  # noqa: S101  # the will was made
             await connection.subscribe(self._prepared.subscriptions)
@@ -187,9 +188,9 @@ class NodeLink:
                 if self._walk.host_absent():
                     self._leave = Leave.HOST_ABSENT
 
-    def _make_will(self) -> MqttWill:
+    def _make_will(self, broker: str) -> MqttWill:
         """Take the next bdSeq; it is on disk before the CONNECT that uses this one is written."""
-        self._prepared = self._publisher.prepare()
+        self._prepared = self._publisher.prepare(broker)
         try:
             self._bd_seq.write(self._publisher.next_bd_seq)
         except StateUnavailable as exc:

@@ -274,9 +274,9 @@ class Publisher:
 
     # The connection.
 
-    def prepare(self) -> Connect:
-        """Take the next bdSeq for a CONNECT that is about to be sent."""
-        return self._session.connect(self._now_ms())
+    def prepare(self, broker: str = "") -> Connect:
+        """Take the next bdSeq for a CONNECT that is about to be sent to a broker."""
+        return self._session.connect(self._now_ms(), broker)
 
     @property
     def next_bd_seq(self) -> int:
@@ -309,6 +309,8 @@ class Publisher:
         Returns:
             What else there is to do.
         """
+        if self.is_waiting:
+            self.flush()  # births may be due, and carry the latest
         events: list[EdgeEvent] = []
         for action in self._session.receive(topic, payload, self._now_ms()):
             if isinstance(action, Publish):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -20,7 +20,7 @@ from proto.sparkplug.codec import Payload, decode_payload, encode_payload
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import Metric, Value, is_control
 from proto.sparkplug.topics import MessageType, NodeId, Topic, parse_topic
-from tests.integration.edge.edge_broker import Broker, Seen, Watcher
+from tests.integration.edge.edge_broker import Seen, Watcher
 
 NODE = {"group": "plant", "edge": "line-1"}
 
@@ -80,7 +80,14 @@ def press(plc: Plc, name: str = "press", **changes: Any) -> dict[str, Any]:
     }
 
 
-def node_document(broker: Broker, state: Path, *devices: dict[str, Any], **more: Any) -> Any:
+class HasUrl(Protocol):
+    """Something that a node can be sent to."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def node_document(broker: HasUrl, state: Path, *devices: dict[str, Any], **more: Any) -> Any:
     """The document of an edge node on a broker; ``more`` are sections."""
     sections: dict[str, dict[str, Any]] = {
         "node": {**NODE, "state_dir": state, "status_interval_s": 0.2},
@@ -219,8 +226,11 @@ class Listener:
         topic = f"spBv1.0/{NODE['group']}/{kind}/{NODE['edge']}{end}"
         self.watcher.publish(topic, encode_payload(Payload(1, None, tuple(metrics))), qos=0)
 
+    def control(self, metric: str) -> None:
+        self.command("NCMD", [Metric(metric, DataType.BOOLEAN, True)])
+
     def rebirth(self) -> None:
-        self.command("NCMD", [Metric("Node Control/Rebirth", DataType.BOOLEAN, True)])
+        self.control("Node Control/Rebirth")
 
 
 def transcript(messages: list[Seen]) -> list[Said]:

@@ -1,11 +1,13 @@
 """Real brokers for the edge node's tests, and clients that watch them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from tests.integration.edge.bench import Listener, Plc, check_transcript
 from tests.integration.edge.edge_broker import Broker, Watcher, find_mosquitto
 
 
@@ -53,3 +55,28 @@ def watch() -> Iterator[Callable[..., Watcher]]:
     yield start
     for watcher in watchers:
         watcher.close()
+
+
+@pytest.fixture
+async def plc(nursery: trio.Nursery) -> Plc:
+    made = Plc()
+    made.unit.registers[:3] = [235, 7, 1]
+    await made.start(nursery)
+    return made
+
+
+@pytest.fixture
+def listen(watch: Callable[..., Watcher]) -> Callable[[Broker], Listener]:
+    def start(broker: Broker) -> Listener:
+        return Listener(watch(broker, "spBv1.0/#", "uns/#", "$nexus/#"))
+
+    return start
+
+
+@pytest.fixture
+async def heard(
+    edge_broker: Broker, listen: Callable[[Broker], Listener]
+) -> AsyncIterator[Listener]:
+    listener = listen(edge_broker)
+    yield listener
+    check_transcript(listener.said)

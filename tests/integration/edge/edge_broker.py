@@ -1,5 +1,6 @@
 """A real mosquitto with the settings a test asks for, and an independent client that watches it."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -142,3 +143,43 @@ class Watcher:
 
     async def wait_payloads(self, count: int) -> dict[str, bytes]:
         return {m.topic: m.payload for m in await self.wait_count(count)}
+
+
+class Gate:
+    """A door in front of a broker that notes who comes and goes.
+
+    Attributes:
+        stays: when each connection was opened and closed, in trio's time.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self.port = 0
+        self.stays: list[list[float]] = []
+        self._broker = broker
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    async def open(self, nursery: trio.Nursery) -> None:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listeners[0].socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, self._pass, listeners)
+
+    async def _pass(self, inside: trio.SocketStream) -> None:
+        outside = await trio.open_tcp_stream(self._broker.host, self._broker.port)
+        stay = [trio.current_time(), float("inf")]
+        self.stays.append(stay)
+        async with inside, outside, trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, inside, outside, nursery.cancel_scope)
+            nursery.start_soon(self._pump, outside, inside, nursery.cancel_scope)
+        stay[1] = trio.current_time()
+
+    @staticmethod
+    async def _pump(
+        source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope
+    ) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for data in source:
+                await sink.send_all(data)
+        scope.cancel()

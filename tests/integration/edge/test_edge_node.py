@@ -1,6 +1,6 @@
 """A whole edge node between real Modbus sockets and a real broker."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,6 @@ pytestmark = pytest.mark.trio
 
 PREFIX = "$nexus/status/plant/line-1"
 UNS = "uns/acme/press"
-
-
-@pytest.fixture
-async def plc(nursery: trio.Nursery) -> Plc:
-    made = Plc()
-    made.unit.registers[:3] = [235, 7, 1]
-    await made.start(nursery)
-    return made
-
-
-@pytest.fixture
-def listen(watch: Callable[..., Watcher]) -> Callable[[Broker], Listener]:
-    def start(broker: Broker) -> Listener:
-        return Listener(watch(broker, "spBv1.0/#", "uns/#", "$nexus/#"))
-
-    return start
-
-
-@pytest.fixture
-async def heard(
-    edge_broker: Broker, listen: Callable[[Broker], Listener]
-) -> AsyncIterator[Listener]:
-    listener = listen(edge_broker)
-    yield listener
-    check_transcript(listener.said)
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
@@ -282,31 +257,6 @@ async def test_bd_seq_rises_over_restarts(
             await heard.wait("NBIRTH", births + 1)
     numbers = [said.metric("bdSeq").value for said in heard.said if said.kind == "NBIRTH"]
     assert numbers == [0, 1, 2]
-
-
-async def test_without_its_primary_host_a_node_is_silent(
-    edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path
-) -> None:
-    document = node_document(edge_broker, tmp_path, press(plc), sparkplug={"primary_host": "scada"})
-    state = "spBv1.0/STATE/scada"
-    async with running(document):
-        await heard.wait_json(f"{UNS}/count")
-        assert heard.said == []
-        heard.watcher.publish(state, b'{"online": true, "timestamp": 1000}', retain=True)
-        await heard.wait("DBIRTH", timeout_s=3)
-        heard.watcher.publish(state, b'{"online": false, "timestamp": 999}', retain=True)
-        plc.unit.registers[1] = 8
-        await heard.wait_value("press", "count", 8)
-        heard.watcher.publish(state, b'{"online": false, "timestamp": 1000}', retain=True)
-        await heard.wait("NDEATH", timeout_s=3)
-        count = len(heard.said)
-        plc.unit.registers[1] = 9
-        await heard.wait_json(f"{UNS}/count", lambda d: d["value"] == 9)
-        assert len(heard.said) == count
-        heard.watcher.publish(state, b'{"online": true, "timestamp": 2000}', retain=True)
-        again = await heard.wait("NBIRTH", 2, timeout_s=3)
-        assert (await heard.wait("DBIRTH", 2)).values()["count"] == 9
-        assert again.metric("bdSeq").value == 1
 
 
 def _next(number: Any) -> int:

@@ -87,7 +87,7 @@ def test_every_mistake_is_told_at_once_with_its_place(write: Write) -> None:
         driver = "modbus"
         connection = { host = "h", prot = 502, port = "x", unit_id = 1.5 }
         tags = [
-          { name = "a", address = "holding:1", datatype = "int17", writable = "maybe" },
+          { name = "a", address = "holding:1", datatype = "int16", writable = "maybe", word_order = "middle" },
           { name = "b//c", address = 3, datatype = "int16" },
           { datatype = "int16", max_silence_s = -1, address = "holding:2" },
         ]
@@ -112,8 +112,8 @@ def test_every_mistake_is_told_at_once_with_its_place(write: Write) -> None:
         "devices[press].connection.prot: is no known key, did you mean 'port'?",
         "devices[press].tags[a].writable: found 'maybe', expected true or false",
         (
-            "devices[press].tags[a].datatype: found 'int17', expected 'bool', 'int16', 'uint16', "
-            "'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64' or 'string'"
+            "devices[press].tags[a].word_order: found 'middle', expected 'big', 'little', "
+            "'big-swapped' or 'little-swapped'"
         ),
         (
             "devices[press].tags[b//c].name: found 'b//c', expected names without '+' and '#', "
