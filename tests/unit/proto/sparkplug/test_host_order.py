@@ -412,3 +412,14 @@ class TestNodesThatCountAsTheyLike:
         host.hears(data(count(1), seq=(59 * 100 - 9) % 256, at_ms=T0 + 5_000))
 
         assert host.metric("count").value == 59
+
+    def test_such_a_nodes_messages_of_one_time_all_count(self) -> None:
+        host = born_host()
+        for i in range(20):
+            host.hears(data(count(i), seq=(i * 100) % 256, at_ms=T0 + 1 + i * 1_000))
+            host.waits(1_000)
+
+        behind = (19 * 100 - 9) % 256
+        host.hears(data(count(77), seq=behind, at_ms=T0 + 1 + 19 * 1_000))
+
+        assert host.metric("count").value == 77
