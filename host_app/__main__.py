@@ -16,6 +16,7 @@ from host_app.audit import Audit
 from host_app.broker_session import BrokerSession
 from host_app.database import Database
 from host_app.errors import ConfigError, HostError, StorageUnavailable
+from host_app.leader import LEAVE_LIMIT_S, Leadership
 from host_app.mqtt_stream import Endpoint
 from host_app.passwords import check_new_password
 from host_app.service import HostService
@@ -45,6 +46,7 @@ class HostSetup:
     secrets: Secrets
     web: WebOptions
     tls: Tls | None
+    high_availability: bool = False
 
 
 def _check_public_url(
@@ -131,6 +133,14 @@ def _check_public_url(
     help="How long a missing message may stay away before births are asked for.",
 )
 @click.option(
+    "--ha",
+    "high_availability",
+    is_flag=True,
+    envvar="NEXUS_HA",
+    show_envvar=True,
+    help="One of several hosts: be active only while holding a lock in the database.",
+)
+@click.option(
     "--add-user",
     metavar="NAME",
     help="Add a user or set their password (asked for, or read from stdin), then exit.",
@@ -152,6 +162,7 @@ def host(  # noqa: PLR0917  # click passes them by name
     mqtt_ca_file: Path | None,
     keep_alive_s: int,
     reorder_timeout_ms: int,
+    high_availability: bool,
     add_user: str | None,
     role: str | None,
 ) -> None:
@@ -177,6 +188,7 @@ def host(  # noqa: PLR0917  # click passes them by name
             protocol=mqtt_protocol,
             ca_file=mqtt_ca_file,
             keep_alive_s=keep_alive_s,
+            high_availability=high_availability,
         )
         tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
         setup = HostSetup(
@@ -186,6 +198,7 @@ def host(  # noqa: PLR0917  # click passes them by name
             secrets,
             WebOptions(public_url=public_url, tls=tls is not None),
             tls,
+            high_availability,
         )
         sock = open_socket(bind, port)
     except ConfigError as exc:
@@ -209,7 +222,10 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
         BrokerSession(endpoint, setup.host_id, setup.tracker) for endpoint in setup.endpoints
     ]
     service = HostService(setup.host_id, sessions, audit)
-    app, hub = create_app(service, users, audit, database, setup.web)
+    leadership = None
+    if setup.high_availability and setup.secrets.database_url is not None:
+        leadership = Leadership(setup.secrets.database_url, setup.host_id)
+    app, hub = create_app(service, users, audit, database, setup.web, leadership=leadership)
 
     def database_changed(problem: str | None) -> None:
         if problem is None:
@@ -217,6 +233,12 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
         else:
             service.notice("error", f"database: {problem}")
         service.host_changed()
+
+    async def serve_while_active(ended: asyncio.Event) -> None:
+        try:
+            await service.run(ended, leave_limit_s=LEAVE_LIMIT_S)
+        finally:
+            hub.drop_all()
 
     database.on_change = database_changed
     if not is_built(setup.web.static):
@@ -230,7 +252,10 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
         ]
         serving = tasks.create_task(run_server(app, sock, setup.web, setup.tls, web_stop))
         log.info("console_listening", url=setup.web.public_url or format_url(sock, setup.tls))
-        await service.run(stop)
+        if leadership is None:
+            await service.run(stop)
+        else:
+            await leadership.run(serve_while_active, stop)
         hub.close()
         web_stop.set()
         await serving

@@ -67,6 +67,8 @@ class BrokerSession:
     def __init__(self, endpoint: Endpoint, host_id: str, options: TrackerOptions) -> None:
         self.endpoint = endpoint
         self.tracker = HostTracker(host_id=host_id, options=options)
+        self._host_id, self._options = host_id, options
+        self._leaving = False
         self.counters = LinkCounters()
         self.problem: str | None = "not connected yet"
         self.on_events: Events = _ignore_events
@@ -92,21 +94,39 @@ class BrokerSession:
         self._connection.publish(message.topic, message.payload, message.qos, message.retain)
         return True
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Be online on this broker until told to stop, then leave cleanly."""
+    async def run(
+        self, stop: asyncio.Event, *, leave_limit_s: float = ACKNOWLEDGE_TIMEOUT_S
+    ) -> None:
+        """Be online on this broker until told to stop, then leave cleanly.
+
+        Args:
+            stop: leave.
+            leave_limit_s: how long the leaving may take; then the connection is cut.
+        """
+        self._leaving = False
         keeper = asyncio.create_task(self._keep_connected())
         stopper = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({keeper, stopper}, return_when=asyncio.FIRST_COMPLETED)
             if keeper.done():
                 keeper.result()
-            await self._leave()
+            self._leaving = True
+            try:
+                async with asyncio.timeout(leave_limit_s):
+                    await self._leave()
+            except TimeoutError:
+                log.warning("broker_left_without_goodbye", broker=str(self.endpoint))
         finally:
             stopper.cancel()
             keeper.cancel()
             await asyncio.gather(keeper, stopper, return_exceptions=True)
-            if self._connection is not None:
-                self._connection.abort("stopped")
+            self._connection = None
+            self._state.disconnected()
+            self.problem = "not connected"
+
+    def forget(self) -> None:
+        """Drop the picture; whoever becomes active again starts with a new one."""
+        self.tracker = HostTracker(host_id=self._host_id, options=self._options)
 
     async def _keep_connected(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -117,6 +137,8 @@ class BrokerSession:
                 reason = str(exc)
             else:
                 pause_s = FIRST_PAUSE_S
+            if self._leaving:
+                return
             self._forget_connection(reason)
             await asyncio.sleep(_jitter.uniform(0.5, 1.0) * pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from host_app.audit import Audit, Entry
-from host_app.broker_session import BrokerSession
+from host_app.broker_session import ACKNOWLEDGE_TIMEOUT_S, BrokerSession
 from host_app.clock import now_ms
 from host_app.commands import PendingWrites, Target, WriteResult
 from host_app.errors import CommandRefused
@@ -103,14 +103,22 @@ class HostService:
         session = self._owners.get(node)
         return None if session is None else session.tracker.nodes.get(node)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Be online until told to stop, then leave every broker cleanly."""
+    async def run(
+        self, stop: asyncio.Event, *, leave_limit_s: float = ACKNOWLEDGE_TIMEOUT_S
+    ) -> None:
+        """Be online until told to stop, then leave every broker cleanly.
+
+        It may be run again; the picture starts anew then.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 for session in self.sessions:
-                    tasks.create_task(session.run(stop))
+                    tasks.create_task(session.run(stop, leave_limit_s=leave_limit_s))
         finally:
             self.writes.cancel_all("the host stops")
+            self._owners.clear()
+            for session in self.sessions:
+                session.forget()
 
     def write(self, target: Target, value: object, *, actor: str, remote: str | None) -> str:
         """Send a value to a metric.

@@ -51,8 +51,12 @@ def make_endpoints(
     protocol: Protocol,
     ca_file: Path | None,
     keep_alive_s: int,
+    high_availability: bool = False,
 ) -> list[Endpoint]:
     """Check the brokers' addresses and make endpoints of them.
+
+    Hosts that take over from each other share a client id, so that the broker itself ends the
+    connection of the one before.
 
     Raises:
         ConfigError: every mistake at once.
@@ -65,8 +69,12 @@ def make_endpoints(
         mistakes.append(str(exc))
     if len(set(urls)) != len(urls):
         mistakes.append(f"broker addresses stand more than once: {' '.join(urls)}")
-    # Two hosts of one id may stand beside each other (standby), so the id alone is not enough.
-    client_id = f"nexus-host-{host_id}-{socket.gethostname()}-{os.getpid()}"
+    client_id = f"nexus-host-{host_id}"
+    if not high_availability:
+        # A second host by mistake would otherwise fight the first for the connection for ever.
+        client_id += f"-{socket.gethostname()}-{os.getpid()}"
+    elif secrets.database_url is None:
+        mistakes.append("--ha needs the database that all hosts share, set NEXUS_DATABASE_URL")
     for url in urls:
         try:
             document = BrokerDocument(

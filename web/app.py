@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from host_app.audit import Audit
 from host_app.database import Database
+from host_app.leader import Leadership
 from host_app.service import HostService
 from host_app.users import Users
 from web import pages
@@ -20,6 +21,7 @@ from web.auth import set_up_sessions
 from web.context import WebContext, WebOptions, set_context
 from web.live import LiveHub
 from web.security import set_up_security
+from web.standby import set_up_standby
 
 
 def create_app(
@@ -28,6 +30,8 @@ def create_app(
     audit: Audit,
     database: Database,
     options: WebOptions | None = None,
+    *,
+    leadership: Leadership | None = None,
 ) -> tuple[Quart, LiveHub]:
     """Make the application around a host.
 
@@ -37,9 +41,11 @@ def create_app(
     options = options or WebOptions()
     app = Quart(__name__, static_folder=None)
     hub = LiveHub(service, database)
-    set_context(app.extensions, WebContext(service, users, audit, database, hub, options))
+    ours = WebContext(service, users, audit, database, hub, options, leadership)
+    set_context(app.extensions, ours)
     set_up_security(app, options)
     set_up_sessions(app, options, users)
+    set_up_standby(app)
     users.on_session_key = lambda key: setattr(app, "secret_key", key)
     RateLimiter(app)
     QuartSchema(

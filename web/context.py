@@ -9,6 +9,7 @@ from quart import current_app
 
 from host_app.audit import Audit
 from host_app.database import Database
+from host_app.leader import Leadership
 from host_app.service import HostService
 from host_app.users import Users
 from web.live import LiveHub
@@ -54,6 +55,12 @@ class WebContext:
     database: Database
     hub: LiveHub
     options: WebOptions
+    leadership: Leadership | None = None
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether another host is the active one."""
+        return self.leadership is not None and not self.leadership.is_active
 
 
 def set_context(extensions: dict[str, object], context: WebContext) -> None:

@@ -124,8 +124,12 @@ class LiveHub:
         self._clients.discard(client)
 
     def close(self) -> None:
-        """End all."""
+        """End all, and let nobody join any more."""
         self._closed = True
+        self.drop_all()
+
+    def drop_all(self) -> None:
+        """End all; they come back to whichever host is active then."""
         for client in self._clients:
             client.close()
 

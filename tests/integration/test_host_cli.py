@@ -40,6 +40,7 @@ def run(
         (("--public-url", "plant"), "expected https://name[:port]"),
         (("--tls-cert", __file__), "--tls-cert and --tls-key go together"),
         (("--role", "viewer"), "--role goes with --add-user"),
+        (("--ha",), "--ha needs the database that all hosts share, set NEXUS_DATABASE_URL"),
         (("--bind", "no.such.host.invalid"), "--bind 'no.such.host.invalid'"),
     ],
 )

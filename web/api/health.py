@@ -24,13 +24,13 @@ async def healthz() -> dict[str, str]:
 @blueprint.get("/readyz")
 @tag(["operations"])
 async def readyz() -> tuple[dict[str, object], int]:
-    """Tell whether the host is online on its brokers; 503 with the reasons when it is not."""
+    """Tell whether the host is active and online on its brokers; 503 when it is not."""
     ours = context()
     problems = [s.problem for s in ours.service.sessions if s.problem is not None]
-    ready = ours.service.online
+    ready = ours.service.online and not ours.is_standby
     answer: dict[str, object] = {
-        "status": "ready" if ready else "not ready",
-        "problems": problems,
+        "status": "ready" if ready else "standby" if ours.is_standby else "not ready",
+        "problems": [] if ours.is_standby else problems,
         "database": ours.database.problem or "ready",
     }
     return answer, 200 if ready else 503
@@ -59,6 +59,7 @@ class HostCollector(Collector):
         yield from self._plant()
         yield from self._brokers()
         ours = self._ours
+        yield _gauge("nexus_host_active", "Not on standby.", not ours.is_standby)
         yield _gauge("nexus_host_database_up", "Database answers.", ours.database.is_ready)
         yield _gauge("nexus_host_live_clients", "Open live sockets.", ours.hub.client_count)
         yield _gauge(
