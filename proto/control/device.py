@@ -6,6 +6,7 @@ words.
 """
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -78,12 +79,18 @@ class Tag(Document):
 class ModbusConnection(Document):
     """One unit (slave) on a Modbus TCP server, gateway or serial line, with the device's limits."""
 
-    transport: Literal["tcp", "rtu-over-tcp", "rtu"] = "tcp"
-    """``tcp``; ``rtu-over-tcp`` for serial device servers that pass RTU frames through; ``rtu`` for
-    a serial port of this machine."""
+    transport: Literal["tcp", "tls", "rtu-over-tcp", "rtu"] = "tcp"
+    """``tcp``; ``tls`` for Modbus/TCP Security; ``rtu-over-tcp`` for serial device servers that
+    pass RTU frames through; ``rtu`` for a serial port of this machine."""
     host: str = ""
     """Name or address of the server or gateway."""
     port: int = Field(default=502, ge=1, le=65_535)
+    ca_file: Path | None = None
+    """PEM bundle that the certificate of a ``tls`` server must chain to; the system's if absent."""
+    cert_file: Path | None = None
+    """PEM certificate that this client shows to a ``tls`` server."""
+    key_file: Path | None = None
+    """PEM key of ``cert_file``."""
     serial_port: str = ""
     """The serial port of ``rtu``: ``/dev/ttyUSB0``."""
     baud_rate: int = Field(default=19_200, ge=110, le=4_000_000)
@@ -133,7 +140,19 @@ class ModbusConnection(Document):
                 raise ValueError(
                     f"serial_port is {self.serial_port!r}, expected it with transport 'rtu' only"
                 )
-        if self.transport != "tcp":
+        return self
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        if self.transport != "tls" and (self.ca_file or self.cert_file or self.key_file):
+            raise ValueError("ca_file, cert_file and key_file go with transport 'tls' only")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together, found only one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> Self:
+        if self.transport in {"rtu", "rtu-over-tcp"}:
             if not 1 <= self.unit_id <= 247:
                 raise ValueError(f"unit_id is {self.unit_id}, expected 1 to 247 with RTU frames")
             if self.max_in_flight > 1:

@@ -5,9 +5,10 @@ from functools import partial
 
 from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.modbus.codec import RtuCodec, TcpCodec
-from edge_node.drivers.modbus.line import Line
+from edge_node.drivers.modbus.line import Connect, Line
 from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
 from edge_node.drivers.modbus.shared_line import SharedLine
+from edge_node.drivers.modbus.tls_wire import TlsFiles, connect_tls
 from edge_node.drivers.modbus.wire import Wire, connect_tcp
 from proto.control.device import ModbusConnection
 
@@ -48,7 +49,7 @@ class Lines:
                 connection.max_in_flight,
             )
             # two connections to one serial device server would talk into each other
-            shared = connection.shared or connection.transport != "tcp"
+            shared = connection.shared or connection.transport == "rtu-over-tcp"
             line = (self._shared.get(key) if shared else None) or self._make(connection)
             if shared:
                 self._shared[key] = line
@@ -63,15 +64,20 @@ class Lines:
             self._shared = {key: one for key, one in self._shared.items() if one is not line}
 
     def _make(self, connection: ModbusConnection) -> SharedLine:
+        is_rtu = connection.transport == "rtu-over-tcp"
+        connect: Connect = partial(self._connect, connection.host, connection.port)
+        if connection.transport == "tls":
+            files = TlsFiles(connection.ca_file, connection.cert_file, connection.key_file)
+            connect = partial(connect_tls, connection.host, connection.port, files)
         make_line = partial(
             Line,
             f"{connection.host}:{connection.port}",
-            partial(self._connect, connection.host, connection.port),
-            TcpCodec if connection.transport == "tcp" else RtuCodec,
+            connect,
+            RtuCodec if is_rtu else TcpCodec,
             connection.max_in_flight,
             settle_s=connection.connect_pause_s,
         )
-        return SharedLine(make_line, has_spare=connection.transport == "tcp")
+        return SharedLine(make_line, has_spare=not is_rtu)
 
     def _take_serial(self, connection: ModbusConnection) -> SharedLine:
         port = connection.serial_port

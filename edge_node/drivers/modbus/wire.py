@@ -59,8 +59,13 @@ def has_input(descriptor: int) -> bool:
 
 async def connect_tcp(host: str, port: int) -> TcpWire:
     """Connect; raises ``OSError`` with the reason."""
+    return TcpWire(await open_stream(host, port))
+
+
+async def open_stream(host: str, port: int) -> trio.SocketStream:
+    """Open a TCP connection; raises ``OSError`` with the reason."""
     try:
-        return TcpWire(await trio.open_tcp_stream(host, port))
+        return await trio.open_tcp_stream(host, port)
     except OSError as exc:
         # trio says only that all attempts failed; why is in the cause, one error an address
         cause: BaseException | None = exc.__cause__

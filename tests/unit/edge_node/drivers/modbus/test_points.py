@@ -111,6 +111,8 @@ def test_a_point_takes_the_devices_word_order_unless_it_has_its_own() -> None:
             {"transport": "rtu", "serial_port": "/dev/ttyS0"},
             "host is 'plc', transport 'rtu' has a serial_port only",
         ),
+        ({"ca_file": "ca.pem"}, "ca_file, cert_file and key_file go with transport 'tls' only"),
+        ({"transport": "tls", "cert_file": "c.pem"}, "cert_file and key_file go together"),
         ({"transport": "rtu-over-tcp", "unit_id": 0}, "unit_id is 0, expected 1 to 247"),
         ({"transport": "rtu-over-tcp", "max_in_flight": 2}, "max_in_flight is 2, expected 1"),
     ],
