@@ -188,8 +188,8 @@ def test_the_page_says_that_the_host_is_gone_and_comes_back_with_it(
     _, _, port = stack.console_url.rpartition(":")
     arguments = ["host", "--port", port, "--bind", "127.0.0.1"]
     stack._roles.start("host", arguments, stack._role_settings())
-    expect(banner).to_have_count(0, timeout=30_000)
-    expect(row).to_have_attribute("data-stale", "false")
+    expect(banner).to_have_count(0, timeout=45_000)
+    expect(row).to_have_attribute("data-stale", "false", timeout=30_000)
     # What was typed and selected is still there.
     expect(filler.get_by_label("Filter metrics")).to_have_value("Product/Temperature")
 

@@ -22,14 +22,34 @@ describe("a snapshot", () => {
     expect([...(filler?.metrics.keys() ?? [])]).toEqual(["Temperature", "Pressure"]);
   });
 
-  it("removes nodes that the host no longer knows, once it is whole", () => {
-    const plant = plantWith(node("g/gone"), node("g/first"), node("g/later"));
-    plant.snapshot(snapshot([node("g/first")]), new Changes());
+  it("has lost the nodes that it did not name once it is whole, and forgets them later", () => {
+    const gone = node("g/gone", [device("filler", [metric("a"), metric("b")])]);
+    const plant = plantWith(gone, node("g/first"), node("g/later"));
     const kept = plant.nodes.get("g/later");
+    plant.snapshot(snapshot([node("g/first")]), new Changes());
     plant.node(node("g/later"), new Changes());
-    plant.settle(new Changes());
-    expect([...plant.nodes.keys()].sort()).toEqual(["g/first", "g/later"]);
+    plant.settle(5_000, new Changes());
     expect(plant.nodes.get("g/later")).toBe(kept);
+    expect([...plant.nodes.values()].map((each) => each.online)).toEqual([false, true, true]);
+    expect(plant.nodes.get("g/gone")?.devices.get("filler")).toMatchObject({ staleCount: 2, sinceMs: 5_000 });
+    plant.forget(64_999, new Changes());
+    expect(plant.nodes.size).toBe(3);
+    const changes = new Changes();
+    plant.forget(65_000, changes);
+    expect([...plant.nodes.keys()]).toEqual(["g/first", "g/later"]);
+    expect(changes.structure).toBe(true);
+  });
+
+  it("of a host that was just started is followed by the births that bring lost nodes back", () => {
+    const plant = plantWith(node("g/e", [device("filler", [metric("a")])]));
+    plant.snapshot(snapshot([]), new Changes());
+    plant.settle(5_000, new Changes());
+    const changes = new Changes();
+    plant.node(node("g/e", [device("filler", [metric("a")])]), changes);
+    expect(changes.happenings.map(({ text }) => text)).toEqual(["g/e is online again"]);
+    expect(plant.nodes.get("g/e")?.devices.get("filler")?.staleCount).toBe(0);
+    plant.forget(1e9, new Changes());
+    expect(plant.nodes.size).toBe(1);
   });
 
   it("keeps the history of a metric that is still there", () => {

@@ -11,6 +11,8 @@ import { Metric, PlantDevice, PlantNode, type Owner } from "./model";
 import { qualityKind } from "./quality";
 import { SeriesBudget } from "./seriesBudget";
 
+const FORGET_AFTER_MS = 60_000;
+
 /** What a batch of messages did. */
 export class Changes {
   /** Nodes, devices, their metrics or their states changed. */
@@ -26,20 +28,36 @@ export class Plant {
   private readonly journal = new Journal();
   /** Nodes from before the connection was lost, until the new picture names them. */
   private unconfirmed = new Set<string>();
+  private settledMs: number | null = null;
 
   /** The picture after connecting; it is whole when something else than nodes follows. */
   snapshot(message: SnapshotMessage, changes: Changes): void {
     this.unconfirmed = new Set(this.nodes.keys());
+    this.settledMs = null;
     for (const node of message.nodes) this.node(node, changes);
     changes.structure = true;
   }
 
-  /** The picture is whole: what it did not name is no longer there. */
-  settle(changes: Changes): void {
-    if (this.unconfirmed.size === 0) return;
-    for (const id of this.unconfirmed) this.nodes.delete(id);
+  /**
+   * The picture is whole. Of nodes that it did not name nothing is known now: a host that was just
+   * started hears of them only when they are born again, so they are lost first and forgotten later.
+   */
+  settle(nowMs: number, changes: Changes): void {
+    if (this.settledMs !== null) return;
+    this.settledMs = nowMs;
+    for (const id of this.unconfirmed) {
+      const node = this.nodes.get(id);
+      if (node === undefined) continue;
+      for (const owner of [node, ...node.devices.values()]) lose(owner, nowMs);
+      changes.structure = true;
+    }
+  }
+
+  /** Forgets the nodes that nobody named for a while after the picture was whole. */
+  forget(nowMs: number, changes: Changes): void {
+    if (this.settledMs === null || nowMs < this.settledMs + FORGET_AFTER_MS) return;
+    for (const id of this.unconfirmed) changes.structure = this.nodes.delete(id);
     this.unconfirmed.clear();
-    changes.structure = true;
   }
 
   /** A birth or death of a node or of one of its devices: the node's whole picture. */
@@ -119,6 +137,16 @@ export class Plant {
     metric.stale = now.stale;
     metric.version += 1;
     this.history.record(metric);
+  }
+}
+
+function lose(owner: Owner, nowMs: number): void {
+  if (owner.online) owner.sinceMs = nowMs;
+  owner.online = false;
+  owner.staleCount = owner.metrics.size;
+  for (const metric of owner.metrics.values()) {
+    metric.stale = true;
+    metric.version += 1;
   }
 }
 

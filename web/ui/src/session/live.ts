@@ -89,13 +89,19 @@ export class Live {
   private tick(): void {
     this.nowMs.value = this.hostTimeMs();
     this.pointsPerSecond.value = this.rate.perSecond(Date.now());
+    if (!this.connected) return;
+    const changes = new Changes();
+    this.plant.forget(this.nowMs.value, changes);
+    if (changes.structure) this.structure.value += 1;
   }
 
   private apply(batch: readonly ServerMessage[]): void {
     const changes = new Changes();
     const notices: NoticeMessage[] = [];
     for (const message of batch) {
-      if (message.type !== "snapshot" && message.type !== "node") this.plant.settle(changes);
+      if (message.type !== "snapshot" && message.type !== "node") {
+        this.plant.settle(this.hostTimeMs(), changes);
+      }
       switch (message.type) {
         case "snapshot":
           this.host.value = message.host;
