@@ -32,10 +32,10 @@ class WithheldError(Exception):
     """A registry answered, and does not give out what was asked for."""
 
 
-def npm_peer() -> Path:
-    """Return the node_modules folder with sparkplug-client and sparkplug-payload."""
+def npm_peer(name: str = "node") -> Path:
+    """Return the node_modules folder with the packages of one of the peers' folders."""
     _need("node", "npm")
-    sources = [PEERS / "node" / name for name in ("package.json", "package-lock.json")]
+    sources = [PEERS / name / file for file in ("package.json", "package-lock.json")]
 
     def install(folder: Path) -> None:
         for source in sources:
@@ -43,7 +43,7 @@ def npm_peer() -> Path:
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         _run(("npm", "ci", *options), folder)
 
-    return _once("node", sources, install) / "node_modules"
+    return _once(name, sources, install) / "node_modules"
 
 
 def python_peer(name: str) -> Path:
