@@ -41,7 +41,12 @@ def toml_of(section: dict[str, Any], prefix: str = "") -> str:
 def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
-    def run(broker: Broker, *devices: dict[str, Any], **mqtt: Any) -> "subprocess.Popen[str]":
+    def run(
+        broker: Broker,
+        *devices: dict[str, Any],
+        sparkplug: dict[str, Any] | None = None,
+        **mqtt: Any,
+    ) -> "subprocess.Popen[str]":
         document = {
             "node": {
                 "group": "plant",
@@ -50,6 +55,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 "status_interval_s": 0.2,
             },
             "mqtt": {"keep_alive_s": 5, **mqtt},
+            "sparkplug": sparkplug or {},
             "devices": list(devices),
         }
         text = toml_of(document)
@@ -121,6 +127,25 @@ async def test_a_killed_process_dies_by_its_will_and_comes_back_with_the_next_bd
         await finish(process)
         ndeath = await heard.wait("NDEATH", number + 1)
         assert ndeath.payload.metrics[0].value == number
+    check_transcript(heard.said)
+
+
+async def test_a_host_may_restart_the_process_where_that_is_allowed(
+    edge_broker: Broker, heard: Listener, plc: Plc, start: Start
+) -> None:
+    process = start(edge_broker, press(plc), sparkplug={"allow_reboot": True})
+    nbirth = await heard.wait("NBIRTH")
+    await heard.wait("DBIRTH")
+    assert nbirth.metric("Node Control/Reboot").value is False
+    heard.control("Node Control/Reboot")
+    await heard.wait("NDEATH")
+    again = await heard.wait("NBIRTH", 2, timeout_s=20)
+    await heard.wait("DBIRTH", 2)
+    assert again.metric("bdSeq").value == 1
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    code, said = await finish(process)
+    assert code == 0, said
     check_transcript(heard.said)
 
 

@@ -87,7 +87,8 @@ def test_every_mistake_is_told_at_once_with_its_place(write: Write) -> None:
         driver = "modbus"
         connection = { host = "h", prot = 502, port = "x", unit_id = 1.5 }
         tags = [
-          { name = "a", address = "holding:1", datatype = "int16", writable = "maybe", word_order = "middle" },
+          { name = "a", address = "holding:1", writable = "maybe",
+            datatype = "int16", word_order = "middle" },
           { name = "b//c", address = 3, datatype = "int16" },
           { datatype = "int16", max_silence_s = -1, address = "holding:2" },
         ]
