@@ -1,8 +1,8 @@
 """The page that tells which test holds which normative statement of Sparkplug 3.0.
 
-Made from the statements (``tests/conformance/ids.tsv``), the list of those still open
-(``tests/conformance/open.txt``) and the ``tck`` markers that pytest finds on the tests; nothing in
-it is kept by hand. It must not know what a statement says or how a test holds it.
+Made from the statements (``tests/conformance/ids.tsv``) and the ``tck`` markers that pytest finds
+on the tests; nothing in it is kept by hand. It must not know what a statement says or how a test
+holds it.
 """
 
 import csv
@@ -19,7 +19,6 @@ import click
 
 ROOT = Path(__file__).resolve().parents[2]
 STATEMENTS = ROOT / "tests/conformance/ids.tsv"
-OPEN = ROOT / "tests/conformance/open.txt"
 PAGE = ROOT / "docs/reference/sparkplug-conformance.md"
 ROLES = ("edge", "host", "both", "broker")
 
@@ -46,8 +45,8 @@ _HEAD = """\
 The specification marks its normative statements with ids. This page lists all of them, whom each
 binds, and the tests that hold it. A statement is *held* when tests claim it with
 `@pytest.mark.tck("id")`; those tests are part of `./nexus test`, so a release in which one of them
-fails does not exist. *Not ours* says why no test of the suite can hold a statement. *Open* is a
-statement that nothing holds yet. What independent implementations make of the suite is told in
+fails does not exist. *Not ours* says why no test of the suite can hold a statement. A statement
+with neither fails the build. What independent implementations make of the suite is told in
 [Interoperability](interop.md).
 """
 
@@ -88,19 +87,6 @@ def read_statements(path: Path = STATEMENTS) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
-def read_open(path: Path = OPEN) -> frozenset[str]:
-    """Return the ids that are known to be without a test."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-def shrink_open(claims: Mapping[str, Sequence[str]], path: Path = OPEN) -> None:
-    """Take from the list of open statements those that a test holds; nothing is ever added."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = "".join(line for line in lines if line.strip() not in claims)
-    path.write_text(kept, encoding="utf-8")
-
-
 def collect_claims() -> dict[str, list[str]]:
     """Ask pytest which tests claim which statement.
 
@@ -123,7 +109,7 @@ def collect_claims() -> dict[str, list[str]]:
 
 
 def verdict(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
-    """Return ``held``, ``not ours`` or ``open``."""
+    """Return ``held``, ``not ours``, or ``open`` for what nothing holds."""
     if statement.id in claims:
         return "held"
     return "open" if statement.testable else "not ours"
@@ -159,17 +145,12 @@ def _row(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when the page is out of date.")
 def conformance(*, check: bool) -> None:
-    """Write docs/reference/sparkplug-conformance.md from the tests' markers.
-
-    Statements that have got a test leave tests/conformance/open.txt.
-    """
+    """Write docs/reference/sparkplug-conformance.md from the tests' markers."""
     try:
-        claims = collect_claims()
-        page = render(read_statements(), claims)
+        page = render(read_statements(), collect_claims())
     except ConformanceError as error:
         raise click.ClickException(str(error)) from error
     if not check:
-        shrink_open(claims)
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(page, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:

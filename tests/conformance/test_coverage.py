@@ -1,6 +1,4 @@
-"""Every normative statement has a test, a reason or, for now, a place on the open list."""
-
-from pathlib import Path
+"""Every normative statement has a test, or a reason why it cannot have one."""
 
 import pytest
 
@@ -47,33 +45,12 @@ def test_what_is_called_untestable_has_no_test(
     assert tested == {}
 
 
-def test_every_testable_statement_is_held_or_known_to_be_open(
+def test_every_testable_statement_is_held(
     claims: Claims, statements: dict[str, conformance.Statement]
 ) -> None:
     missing = {s.id for s in statements.values() if s.testable} - claims.keys()
 
-    assert sorted(missing - conformance.read_open()) == []
-
-
-def test_the_open_list_shrinks_with_every_test(claims: Claims) -> None:
-    no_longer_open = conformance.read_open() & claims.keys()
-
-    assert sorted(no_longer_open) == [], "run ./nexus conformance"
-
-
-def test_statements_with_a_test_leave_the_open_list(tmp_path: Path) -> None:
-    listed = tmp_path / "open.txt"
-    listed.write_text("# why\nheld\nopen\n")
-
-    conformance.shrink_open({"held": ["test"]}, listed)
-
-    assert listed.read_text() == "# why\nopen\n"
-
-
-def test_the_open_list_names_statements_only(statements: dict[str, conformance.Statement]) -> None:
-    testable = {s.id for s in statements.values() if s.testable}
-
-    assert sorted(conformance.read_open() - testable) == []
+    assert sorted(missing) == []
 
 
 def test_the_page_is_what_the_generator_writes(
