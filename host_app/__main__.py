@@ -19,6 +19,7 @@ from host_app.errors import ConfigError, HostError, StorageUnavailable
 from host_app.leader import LEAVE_LIMIT_S, Leadership
 from host_app.mqtt_stream import Endpoint
 from host_app.passwords import check_new_password
+from host_app.scope import Mode, NodeFilter
 from host_app.service import HostService
 from host_app.settings import Protocol, Secrets, make_endpoints, read_secrets
 from host_app.users import Role, Users
@@ -46,7 +47,9 @@ class HostSetup:
     secrets: Secrets
     web: WebOptions
     tls: Tls | None
-    high_availability: bool = False
+    high_availability: bool
+    mode: Mode
+    node_filter: NodeFilter
 
 
 def _check_public_url(
@@ -133,6 +136,29 @@ def _check_public_url(
     help="How long a missing message may stay away before births are asked for.",
 )
 @click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.PRIMARY.value,
+    envvar="NEXUS_HOST_MODE",
+    show_envvar=True,
+    show_default=True,
+    help="primary tells its STATE; active only asks for births and writes; passive only listens.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="PATTERN",
+    help="Look at edge nodes of these groups alone; may be repeated, with * and ?.",
+)
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    metavar="PATTERN",
+    help="Look at these edge nodes (group/edge) alone; may be repeated, with * and ?.",
+)
+@click.option(
     "--ha",
     "high_availability",
     is_flag=True,
@@ -162,6 +188,9 @@ def host(  # noqa: PLR0917  # click passes them by name
     mqtt_ca_file: Path | None,
     keep_alive_s: int,
     reorder_timeout_ms: int,
+    mode: str,
+    groups: tuple[str, ...],
+    nodes: tuple[str, ...],
     high_availability: bool,
     add_user: str | None,
     role: str | None,
@@ -199,6 +228,8 @@ def host(  # noqa: PLR0917  # click passes them by name
             WebOptions(public_url=public_url, tls=tls is not None),
             tls,
             high_availability,
+            Mode(mode),
+            NodeFilter(groups, nodes),
         )
         sock = open_socket(bind, port)
     except ConfigError as exc:
@@ -219,7 +250,14 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
     database = Database(setup.secrets.database_url)
     users, audit = Users(database), Audit(database)
     sessions = [
-        BrokerSession(endpoint, setup.host_id, setup.tracker) for endpoint in setup.endpoints
+        BrokerSession(
+            endpoint,
+            setup.host_id,
+            setup.tracker,
+            mode=setup.mode,
+            node_filter=setup.node_filter,
+        )
+        for endpoint in setup.endpoints
     ]
     service = HostService(setup.host_id, sessions, audit)
     leadership = None

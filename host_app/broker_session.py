@@ -17,11 +17,14 @@ from host_app.errors import BrokerUnreachable
 from host_app.mqtt_link import Message, MqttConnection, Will, connect
 from host_app.mqtt_stream import Endpoint
 from host_app.notices import RateLimit
-from proto.sparkplug.host_events import HostEvent, TrackerOptions
+from host_app.scope import Mode, NodeFilter
+from host_app.traffic import NodeTraffic
+from proto.sparkplug.errors import TopicError
+from proto.sparkplug.host_events import HostEvent, RebirthRequested, TrackerOptions
 from proto.sparkplug.host_state import HostStateSession
 from proto.sparkplug.host_tracker import HostAction, HostTracker
 from proto.sparkplug.messages import Publish
-from proto.sparkplug.topics import STATE_PREFIX
+from proto.sparkplug.topics import STATE_PREFIX, MessageType, NodeId, parse_topic
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,9 @@ FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 15.0
 TICK_S: Final = 0.05
 ACKNOWLEDGE_TIMEOUT_S: Final = 5.0
+
+_MAX_KNOWN_TOPICS: Final = 200_000
+_COMMANDS: Final = frozenset({MessageType.NCMD, MessageType.DCMD})
 
 _jitter = random.SystemRandom()
 
@@ -59,13 +65,24 @@ class BrokerSession:
 
     Attributes:
         tracker: the picture of the nodes on this broker.
+        mode: how much part the host takes.
+        traffic: what was measured of each node's messages.
         problem: why there is no connection, None while the host is online here.
         on_events: what to do with events of the tracker.
         on_change: called when ``problem`` changes.
     """
 
-    def __init__(self, endpoint: Endpoint, host_id: str, options: TrackerOptions) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        host_id: str,
+        options: TrackerOptions,
+        *,
+        mode: Mode = Mode.PRIMARY,
+        node_filter: NodeFilter | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self.mode = mode
         self.tracker = HostTracker(host_id=host_id, options=options)
         self._host_id, self._options = host_id, options
         self._leaving = False
@@ -75,21 +92,25 @@ class BrokerSession:
         self.on_change: Callable[[BrokerSession], None] = _ignore_change
         self._state = HostStateSession(host_id)
         self._connection: MqttConnection | None = None
+        self.traffic: dict[NodeId, NodeTraffic] = {}
+        self._filter = node_filter or NodeFilter()
+        self._topics: dict[str, NodeTraffic | None] = {}
+        self._nobody = NodeTraffic(0)
         self._retained = RateLimit(10_000)
         self._failed = RateLimit(10_000)
 
     @property
     def online(self) -> bool:
-        """Whether STATE says online here."""
-        return self._state.online
+        """Whether the host does its part here: it listens, and a primary says so by its STATE."""
+        return self.problem is None
 
     def publish(self, message: Publish) -> bool:
         """Send a message.
 
         Returns:
-            Whether there was a connection to send it on.
+            Whether there was a connection to send it on, and a mode that sends at all.
         """
-        if self._connection is None or self._connection.is_lost:
+        if self.mode is Mode.PASSIVE or self._connection is None or self._connection.is_lost:
             return False
         self._connection.publish(message.topic, message.payload, message.qos, message.retain)
         return True
@@ -127,6 +148,13 @@ class BrokerSession:
     def forget(self) -> None:
         """Drop the picture; whoever becomes active again starts with a new one."""
         self.tracker = HostTracker(host_id=self._host_id, options=self._options)
+        self.traffic.clear()
+        self._topics.clear()
+
+    def sample(self, now: int) -> None:
+        """End a sampling interval of the nodes' traffic."""
+        for node, traffic in self.traffic.items():
+            traffic.sample(self.tracker.nodes.get(node), now)
 
     async def _keep_connected(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -146,11 +174,13 @@ class BrokerSession:
     async def _serve(self) -> str:
         subscriptions: Sequence[tuple[str, int]] = ()
 
-        def make_will() -> Will:
+        def make_will() -> Will | None:
             nonlocal subscriptions
             opening = self._state.connect(now_ms())
             subscriptions = opening.subscriptions
             will = opening.will
+            if self.mode is not Mode.PRIMARY:
+                return None
             return Will(will.topic, will.payload, will.qos, will.retain)
 
         connection = await connect(self.endpoint, make_will)
@@ -159,7 +189,8 @@ class BrokerSession:
             self._connection = connection
             await connection.subscribe(subscriptions)
             self.tracker.reconnected(now_ms())
-            for birth in self._state.connected():
+            births = self._state.connected() if self.mode is Mode.PRIMARY else ()
+            for birth in births:
                 mid = connection.publish(birth.topic, birth.payload, birth.qos, birth.retain)
                 if not await connection.wait_acknowledged(mid, ACKNOWLEDGE_TIMEOUT_S):
                     raise BrokerUnreachable(f"{self.endpoint}: STATE was not acknowledged")
@@ -202,31 +233,52 @@ class BrokerSession:
                 for message in self._state.receive(topic, payload):
                     log.warning("state_announced_again", broker=str(self.endpoint))
                     self.publish(message)
-            elif retained:
+                continue
+            traffic = self._topics[topic] if topic in self._topics else self._learn(topic, now)
+            if traffic is None:
+                continue
+            if retained:
                 self._ignore_retained(topic, now)
             else:
+                traffic.observe(payload, now)
                 try:
                     actions = receive(topic, payload, now)
                 except Exception as exc:  # noqa: BLE001  # our bug; one message must not cost the others
                     self._report_failure(topic, exc, now)
                     continue
-                for action in actions:
-                    if isinstance(action, Publish):
-                        self.publish(action)
-                    else:
-                        events.append(action)
+                if actions:
+                    self._sort(actions, events)
         if events:
             self.on_events(self, events)
 
     def _perform(self, actions: Sequence[HostAction]) -> None:
         events: list[HostEvent] = []
+        self._sort(actions, events)
+        if events:
+            self.on_events(self, events)
+
+    def _sort(self, actions: Sequence[HostAction], events: list[HostEvent]) -> None:
         for action in actions:
             if isinstance(action, Publish):
                 self.publish(action)
-            else:
+            elif self.mode is not Mode.PASSIVE or not isinstance(action, RebirthRequested):
                 events.append(action)
-        if events:
-            self.on_events(self, events)
+
+    def _learn(self, topic: str, now: int) -> NodeTraffic | None:
+        """Find whose messages come on a topic; None for nodes that are none of our business."""
+        traffic: NodeTraffic | None = self._nobody
+        try:
+            named = parse_topic(topic)
+        except TopicError:
+            named = None  # the tracker tells
+        if named is not None and not self._filter.admits(named.node):
+            traffic = None
+        elif named is not None and named.message_type not in _COMMANDS:
+            traffic = self.traffic.setdefault(named.node, NodeTraffic(now))
+        if len(self._topics) >= _MAX_KNOWN_TOPICS:
+            self._topics.clear()
+        self._topics[topic] = traffic
+        return traffic
 
     def _report_failure(self, topic: str, exc: Exception, now: int) -> None:
         self.counters.failed += 1

@@ -33,7 +33,8 @@ class CommandRefused(HostError):
     """A command was not sent.
 
     Attributes:
-        reason: kind of refusal: ``unknown``, ``offline``, ``read_only``, ``value`` or ``busy``.
+        reason: kind of refusal: ``unknown``, ``offline``, ``read_only``, ``value``, ``busy`` or
+            ``passive``.
     """
 
     def __init__(self, reason: str, message: str) -> None:

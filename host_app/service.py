@@ -15,6 +15,8 @@ from host_app.clock import now_ms
 from host_app.commands import PendingWrites, Target, WriteResult
 from host_app.errors import CommandRefused
 from host_app.notices import Level, Notice, RateLimit
+from host_app.scope import Mode
+from host_app.traffic import JournalKind, NodeTraffic
 from host_app.uns_status import offline_statuses
 from proto.sparkplug.errors import (
     LocalError,
@@ -39,6 +41,7 @@ from proto.sparkplug.values import check_value
 
 log = structlog.get_logger(__name__)
 
+SAMPLE_INTERVAL_S: Final = 5.0
 _NOTICE_INTERVAL_MS: Final = 10_000
 _OFFLINE_REASON: Final = "the edge node's connection was lost"
 
@@ -98,6 +101,16 @@ class HostService:
         for node, session in self._owners.items():
             yield session.tracker.nodes[node]
 
+    @property
+    def mode(self) -> Mode:
+        """How much part this host takes."""
+        return self.sessions[0].mode if self.sessions else Mode.PRIMARY
+
+    def traffic(self, node: NodeId) -> NodeTraffic | None:
+        """What was measured of one node's messages."""
+        session = self._owners.get(node)
+        return None if session is None else session.traffic.get(node)
+
     def node(self, node: NodeId) -> NodeView | None:
         """One node."""
         session = self._owners.get(node)
@@ -112,8 +125,13 @@ class HostService:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                for session in self.sessions:
+                sampling = tasks.create_task(self._sample())
+                running = [
                     tasks.create_task(session.run(stop, leave_limit_s=leave_limit_s))
+                    for session in self.sessions
+                ]
+                await asyncio.gather(*running)
+                sampling.cancel()
         finally:
             self.writes.cancel_all("the host stops")
             self._owners.clear()
@@ -135,6 +153,7 @@ class HostService:
         Raises:
             CommandRefused: nothing was sent.
         """
+        self._check_mode()
         session = self._owners.get(target.node)
         view = self.node(target.node)
         if session is None or view is None:
@@ -169,6 +188,7 @@ class HostService:
         Raises:
             CommandRefused: nothing was sent.
         """
+        self._check_mode()
         session = self._owners.get(node)
         if session is None:
             raise CommandRefused("unknown", f"edge node {node}: never heard of")
@@ -178,8 +198,13 @@ class HostService:
             raise CommandRefused("unknown", str(exc)) from exc
         if not session.publish(request):
             raise CommandRefused("offline", f"broker {session.endpoint}: {session.problem}")
+        self._note(session, node, "rebirth_requested", f"{actor} asked for it")
         self._audit.record(Entry(now_ms(), actor, "rebirth", str(node), remote))
         self.notice("info", f"{node}: {actor} asked for births")
+
+    def _check_mode(self) -> None:
+        if self.mode is Mode.PASSIVE:
+            raise CommandRefused("passive", "this host is passive, expected primary or active")
 
     def notice(self, level: Level, text: str) -> None:
         """Tell people something."""
@@ -192,6 +217,17 @@ class HostService:
         for listener in self._listeners:
             listener.host_changed()
 
+    async def _sample(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_INTERVAL_S)
+            for session in self.sessions:
+                session.sample(now_ms())
+
+    def _note(self, session: BrokerSession, node: NodeId, kind: JournalKind, text: str) -> None:
+        traffic = session.traffic.get(node)
+        if traffic is not None:
+            traffic.note(kind, text, now_ms())
+
     def _take(self, session: BrokerSession, events: Sequence[HostEvent]) -> None:
         for event in events:
             match event:
@@ -203,6 +239,7 @@ class HostService:
                 case Violation():
                     self._violated(session, event)
                 case RebirthRequested(node, reason):
+                    self._note(session, node, "rebirth_requested", reason)
                     log.info("rebirth_requested", node=str(node), reason=reason)
                     self.notice("info", f"{node}: births requested, {reason}")
                 case _:
@@ -220,12 +257,15 @@ class HostService:
         match event:
             case NodeBorn():
                 log.info("node_born", node=str(node), bd_seq=view.bd_seq)
+                self._note(session, node, "born", f"bdSeq {view.bd_seq}")
                 self.writes.metrics_changed(node, None, list(view.metrics.values()))
             case NodeDied(_, reason):
                 log.warning("node_died", node=str(node), reason=reason)
+                self._note(session, node, "died", reason)
                 self.writes.branch_died(node, None)
-                for status in offline_statuses(view, _OFFLINE_REASON):
-                    session.publish(status)
+                if session.mode is Mode.PRIMARY:
+                    for status in offline_statuses(view, _OFFLINE_REASON):
+                        session.publish(status)
             case DeviceBorn(_, device):
                 log.info("device_born", node=str(node), device=device)
                 metrics = view.devices[device].metrics.values()
@@ -237,6 +277,8 @@ class HostService:
             listener.node_changed(node)
 
     def _violated(self, session: BrokerSession, event: Violation) -> None:
+        if event.node is not None:
+            self._note(session, event.node, "violation", f"{event.kind.value}: {event.reason}")
         subject = (event.kind, event.node)
         more = self._limit.admit(subject, now_ms())
         if more is None:

@@ -188,6 +188,7 @@ class LiveHub:
         return {
             "id": self._service.host_id,
             "online": self._service.online,
+            "mode": self._service.mode.value,
             "database": self._database.is_ready,
             "problems": problems,
         }

@@ -142,6 +142,11 @@ class EdgePeer:
         typed = Metric(None, datatype, value, told.timestamp_ms, alias)
         self.send(kind, (typed,), device)
 
+    def historical(self, alias: int, datatype: DataType, value: Any, age_ms: int) -> None:
+        """Publish one value of the past."""
+        told = Metric(None, datatype, value, _now_ms() - age_ms, alias, is_historical=True)
+        self.send("DDATA", (told,), "press")
+
     def command(self, timeout_s: float = _WAIT_S) -> tuple[MQTTMessage, Payload]:
         """Wait for a command."""
         message = self.listener.next(timeout_s)

@@ -234,3 +234,32 @@ def test_retained_birth_of_a_node_that_may_be_long_gone_is_ignored(
         late.wait_event("retained_message_ignored")
     broken.listener.publish(broken.topic("NBIRTH"), b"", 1, retain=True)
     broken.close()
+
+
+def test_diagnostics_tell_what_a_node_did_and_what_it_does_not_keep_to(
+    host: HostProcess, cookie: str, edge: EdgePeer, seen: Seen
+) -> None:
+    edge.data(1, DataType.UINT32, 1, None)
+    edge.command()
+    edge.birth()
+    edge.data(10, DataType.DOUBLE, 1.0)
+    edge.listener.publish(edge.topic("NDATA"), b"\xff")
+    wait_for(lambda: seen().get("violations", 0) >= 2, "violation")
+    path = f"/api/v1/nodes/{edge.group}/{edge.edge}/diagnostics"
+    found = wait_for(
+        lambda: (d := host.get(path, cookie)[1])["traffic"]["messages_per_s"] and d, "a sample"
+    )
+    assert found["id"] == f"{edge.group}/{edge.edge}"
+    assert found["counters"]["births"] == 1
+    assert found["counters"]["rebirth_requests"] == 1
+    assert found["counters"]["metrics"] >= 1
+    assert {"kind": "payload cannot be decoded", "count": 1} in found["violations"]
+    kinds = [entry["kind"] for entry in found["journal"]]
+    assert kinds[0] == "violation"
+    assert kinds.index("born") < kinds.index("rebirth_requested")
+    traffic = found["traffic"]
+    assert traffic["largest_payload_bytes"] > 50
+    assert abs(traffic["latency_ms"]["least"]) < 5_000
+    assert traffic["clock_skew_ms"] == -traffic["latency_ms"]["least"]
+    assert host.get("/api/v1/nodes/plant/nowhere/diagnostics", cookie)[0] == 404
+    assert host.get(path)[0] == 401

@@ -120,6 +120,7 @@ def test_socket_tells_the_whole_picture_first_and_then_what_changes(
         assert snapshot["host"] == {
             "id": "nexus",
             "online": True,
+            "mode": "primary",
             "database": True,
             "problems": [],
         }

@@ -29,6 +29,7 @@ _REFUSALS: dict[str, type[HTTPException]] = {
     "read_only": Conflict,
     "value": BadRequest,
     "busy": ServiceUnavailable,
+    "passive": Conflict,
 }
 
 

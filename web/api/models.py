@@ -115,6 +115,57 @@ class NodesJson(Answer):
     nodes: list[NodeJson]
 
 
+class ViolationJson(Answer):
+    """Something that a node does not keep to."""
+
+    kind: str
+    count: int
+
+
+class LatencyJson(Answer):
+    """From the payload's timestamp to its arrival; negative where the node's clock is ahead."""
+
+    least: int
+    mean: float
+    most: int
+
+
+class TrafficJson(Answer):
+    """What was measured of a node's messages; rates and latency over the last seconds."""
+
+    bytes: int
+    largest_payload_bytes: int
+    last_message_ms: int | None
+    messages_per_s: float
+    metrics_per_s: float
+    latency_ms: LatencyJson | None
+    clock_skew_ms: int | None
+    """How far the node's clock is ahead, as its quickest message shows; behind is negative."""
+
+
+class JournalEntryJson(Answer):
+    """Something that happened to a node."""
+
+    at_ms: int
+    kind: Literal["born", "died", "rebirth_requested", "violation"]
+    text: str
+
+
+class DiagnosticsJson(Answer):
+    """What one node did, how quickly, and what it does not keep to."""
+
+    id: str
+    online: bool
+    since_ms: int
+    birth_ms: int | None
+    bd_seq: int | None
+    counters: dict[str, int]
+    violations: list[ViolationJson]
+    last_violation: str | None
+    traffic: TrafficJson
+    journal: list[JournalEntryJson]
+
+
 class AuditEntryJson(Answer):
     """Something that somebody did."""
 
