@@ -93,7 +93,11 @@ def _run(
         visible_ms = asyncio.run(_measure_visible(url, broker))
         before = asyncio.run(_count(url))
         sustained = _measure_sustained(url, broker, process.pid, seconds, before)
-    ceiling = asyncio.run(ingest_baseline.measure(url, METRICS, max(3.0, seconds / 4)))
+    ceiling = asyncio.run(
+        ingest_baseline.measure(
+            url, METRICS, max(3.0, seconds / 4), direct_compress=server.direct_compress
+        )
+    )
     rate = sustained.points / sustained.seconds
     return {
         "bench": "ingest",  # type: ignore[dict-item]  # the name stands beside the objects

@@ -27,26 +27,26 @@ class Ceiling:
     two_connections: float
 
 
-async def measure(url: str, metrics: int, seconds: float) -> Ceiling:
+async def measure(
+    url: str, metrics: int, seconds: float, *, direct_compress: bool = False
+) -> Ceiling:
     """Copy for ``seconds`` on one connection and for as long on two."""
-    await _make_table(url)
+    await _make_table(url, direct_compress=direct_compress)
     try:
-        one = await _measure(url, metrics, seconds, 1)
+        one = await _measure(url, metrics, seconds, 1, direct_compress=direct_compress)
         await _empty_table(url)
-        two = await _measure(url, metrics, seconds, 2)
+        two = await _measure(url, metrics, seconds, 2, direct_compress=direct_compress)
     finally:
         await _drop_table(url)
     return Ceiling(one, two)
 
 
-async def _measure(url: str, metrics: int, seconds: float, connections: int) -> float:
+async def _measure(
+    url: str, metrics: int, seconds: float, connections: int, *, direct_compress: bool
+) -> float:
     batch = _make_batch(metrics)
-    lanes = [
-        Connection(url, f"bench-raw-{number}", ("SET client_min_messages = warning",))
-        for number in range(connections)
-    ]
-    for lane in lanes:
-        await lane.open()
+    setup = ("SET timescaledb.enable_direct_compress_copy = on",) if direct_compress else ()
+    lanes = [Connection(url, f"bench-raw-{number}", setup) for number in range(connections)]
     started = time.perf_counter()
     rows = await asyncio.gather(
         *(
@@ -95,7 +95,7 @@ def _make_batch(metrics: int) -> bytes:
     )
 
 
-async def _make_table(url: str) -> None:
+async def _make_table(url: str, *, direct_compress: bool) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
@@ -115,6 +115,12 @@ async def _make_table(url: str) -> None:
             for ahead in range(-1, 3):
                 await _make_part(connection, today + timedelta(days=ahead), ahead + 1)
         await connection.execute(f"CREATE INDEX ON {TABLE} (metric_id, time DESC)")
+        if direct_compress:
+            await connection.execute(
+                f"ALTER TABLE {TABLE} SET (timescaledb.compress,"
+                " timescaledb.compress_segmentby = 'metric_id',"
+                " timescaledb.compress_orderby = 'time')"
+            )
     finally:
         await connection.close()
 

@@ -142,12 +142,14 @@ class Historian:
                 tell("database_away", reason=str(error), advice="messages wait, trying again")
                 await asyncio.sleep(backoff.fail())
             else:
+                self._writer.direct_compress = server.direct_compress
                 log.info(
                     "database_ready",
                     edition=server.edition,
                     postgresql=server.postgres,
                     timescaledb=server.timescale,
                     samples=server.samples_are,
+                    direct_compress=server.direct_compress,
                 )
                 return
 

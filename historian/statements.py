@@ -24,6 +24,8 @@ CHECK_SETUP: Final = (
     "SET enable_material = off",
 )
 
+COMPRESS_DIRECTLY: Final = "SET LOCAL timescaledb.enable_direct_compress_copy = on"
+
 INSERT_MISSING: Final = f"""
     INSERT INTO historian.sample ({_COLUMNS})
     SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}

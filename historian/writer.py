@@ -21,10 +21,12 @@ from historian.counters import Counters
 from historian.database import Connection, explain_errors
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
 from historian.rows import FULL_COLUMNS, PLAIN_COLUMNS, Rows
-from historian.statements import CHECK_SETUP, INSERT_MISSING
+from historian.statements import CHECK_SETUP, COMPRESS_DIRECTLY, INSERT_MISSING
 
 _EPOCH: Final = date(1970, 1, 1)
 _DAYS_AHEAD: Final = 2
+_DENSE: Final = 50
+"""Rows of one metric in a batch from which on it is worth compressing at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +59,7 @@ class Writer:
     Attributes:
         open: where decoded rows go; exchanged when a lane takes it.
         away: why nothing can be stored now, or ``None``.
+        direct_compress: whether large batches go straight into the columnstore.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Writer:
         self._days: set[int] = set()
         self.open = Rows()
         self.away: str | None = None
+        self.direct_compress = False
 
     # What the decoding calls.
 
@@ -170,26 +174,42 @@ class Writer:
                 return
             # After a loss nobody knows whether it was committed: then only what is missing goes in.
             again, attempted = attempted, True
-            await self._copy_all(connection, rows.plain, rows.full, again)
+            await self._copy_all(
+                connection, rows.plain, rows.full, again=again, direct=self._is_dense(rows)
+            )
 
         await self._retry(connection, store, lambda: self._store_halves(connection, rows))
 
     async def _copy_all(
-        self, connection: Connection, plain: list[bytes], full: list[bytes], again: bool
+        self,
+        connection: Connection,
+        plain: list[bytes],
+        full: list[bytes],
+        *,
+        again: bool,
+        direct: bool,
     ) -> None:
         if again:
             await self._insert_missing(connection, plain, full)
-        elif full and plain:
-            session = await connection.open()
-            with explain_errors("database"):
-                async with session.transaction():
-                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain)
-                    await connection.copy("historian.sample", FULL_COLUMNS, full)
-        elif plain:
-            plain.sort()  # by metric and time: the index is walked in order
+            return
+        plain.sort()  # by metric and time: the index is walked in order
+        if not full and not direct:
             await connection.copy("historian.sample", PLAIN_COLUMNS, plain)
-        else:
-            await connection.copy("historian.sample", FULL_COLUMNS, full)
+            return
+        session = await connection.open()
+        with explain_errors("database"):
+            async with session.transaction():
+                if full:
+                    await connection.copy("historian.sample", FULL_COLUMNS, full)
+                if direct:
+                    await session.execute(COMPRESS_DIRECTLY)
+                if plain:
+                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain)
+
+    def _is_dense(self, rows: Rows) -> bool:
+        # A batch of the columnstore holds one metric: few rows each would take more room than in
+        # the rowstore, from where a policy moves them together later.
+        return self.direct_compress and len(rows.plain) >= _DENSE * len(rows.latest)
 
     async def _store_halves(self, connection: Connection, rows: Rows) -> None:
         """Find the rows that the database refuses and store all others."""

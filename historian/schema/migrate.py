@@ -13,7 +13,7 @@ import yoyo
 from psycopg.conninfo import conninfo_to_dict
 
 from historian.errors import ConfigError, SchemaMismatch, StorageUnavailable
-from historian.schema.server import OLDEST_POSTGRES, DatabaseServer, Edition
+from historian.schema.server import OLDEST_POSTGRES, DatabaseServer
 
 _MIGRATIONS: Final = Path(__file__).parent
 _LOCK: Final = 0x4E58_4849_5354  # "NXHIST"
@@ -60,31 +60,44 @@ def migrate(url: str) -> DatabaseServer:
             url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, application_name="historian"
         ) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-            server = _detect(connection)
+            has_timescale = _check_server(connection)
             connection.execute("CREATE SCHEMA IF NOT EXISTS historian")
             _apply(url)
-            return server
+            return _describe(connection, has_timescale)
     except psycopg.OperationalError as error:
         raise StorageUnavailable(f"database: {str(error).strip()}") from error
     except psycopg.Error as error:
         raise SchemaMismatch(f"schema historian: {str(error).strip()}") from error
 
 
-def _detect(connection: psycopg.Connection) -> DatabaseServer:
-    number = connection.info.server_version
-    version = f"{number // 10_000}.{number % 10_000}"
-    if number < OLDEST_POSTGRES:
+def _check_server(connection: psycopg.Connection) -> bool:
+    """Whether samples are a hypertable here.
+
+    Raises:
+        SchemaMismatch: the server is too old.
+    """
+    if connection.info.server_version < OLDEST_POSTGRES:
+        version = _format_version(connection.info.server_version)
         raise SchemaMismatch(f"database: PostgreSQL {version}, expected 14 or newer")
-    if not _has_timescale(connection):
-        return DatabaseServer("postgresql", version)
+    return _has_timescale(connection)
+
+
+def _describe(connection: psycopg.Connection, has_timescale: bool) -> DatabaseServer:
+    version = _format_version(connection.info.server_version)
     row = connection.execute(
-        "SELECT extversion, current_setting('timescaledb.license', true)"
+        "SELECT extversion, current_setting('timescaledb.license', true),"
+        " current_setting('timescaledb.enable_direct_compress_copy', true)"
         " FROM pg_extension WHERE extname = 'timescaledb'"
     ).fetchone()
-    if row is None:
+    if not has_timescale or row is None:
         return DatabaseServer("postgresql", version)
-    edition: Edition = "timescaledb" if row[1] == "timescale" else "timescaledb-apache"
-    return DatabaseServer(edition, version, row[0])
+    if row[1] != "timescale":
+        return DatabaseServer("timescaledb-apache", version, row[0])
+    return DatabaseServer("timescaledb", version, row[0], direct_compress=row[2] is not None)
+
+
+def _format_version(number: int) -> str:
+    return f"{number // 10_000}.{number % 10_000}"
 
 
 def _has_timescale(connection: psycopg.Connection) -> bool:

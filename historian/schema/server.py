@@ -16,11 +16,13 @@ class DatabaseServer:
         edition: TimescaleDB Community, its Apache edition, or PostgreSQL alone.
         postgres: version of PostgreSQL, such as ``17.2``.
         timescale: version of TimescaleDB, where there is one.
+        direct_compress: whether COPY can write the columnstore straight away.
     """
 
     edition: Edition
     postgres: str
     timescale: str | None = None
+    direct_compress: bool = False
 
     @property
     def samples_are(self) -> str:
