@@ -16,6 +16,7 @@ from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
 from edge_node.config import load, make_endpoints
 from edge_node.errors import ConfigurationRejected, StateUnavailable
+from edge_node.probe_cli import read
 from proto.sparkplug.topics import NodeId
 
 EXIT_FAILED = 1
@@ -26,13 +27,26 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 log = structlog.get_logger(__name__)
 
 
-@click.command()
-@click.option("--config", "file", type=_FILE, required=True, help="The node's TOML file.")
-def edge(file: Path) -> None:
+@click.group(invoke_without_command=True)
+@click.option("--config", "file", type=_FILE, help="The node's TOML file, to run the node.")
+@click.pass_context
+def edge(context: click.Context, file: Path | None) -> None:
     """Run an edge node: poll its devices, publish Sparkplug B and the UNS mirror.
 
     Stops cleanly on SIGTERM and SIGINT.
     """
+    if context.invoked_subcommand is not None:
+        return
+    if file is None:
+        raise click.UsageError("Missing option '--config'.")
+    run_node(file)
+
+
+edge.add_command(read)
+
+
+def run_node(file: Path) -> None:
+    """Run the node of a configuration file until it is told to stop."""
     try:
         with _building():
             configuration = load(file)

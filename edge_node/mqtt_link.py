@@ -205,6 +205,14 @@ class MqttConnection:
         """Close without DISCONNECT: the broker publishes the will."""
         self._end(reason)
 
+    def leave(self) -> None:
+        """Close at once with a DISCONNECT, as far as the socket takes it: no will is published."""
+        if not self._lost.is_set():
+            self._leaving = True
+            self._client.disconnect()
+            self._client.loop_write()
+        self._end("left")
+
     # The loop.
 
     async def run(self) -> None:
@@ -388,6 +396,6 @@ async def connect(
         connection._open()  # noqa: SLF001  # one module, two halves of a constructor
         await connection._wait_accepted()  # noqa: SLF001  # same
     except BaseException:
-        connection.abort("not connected")
+        connection.leave()
         raise
     return connection

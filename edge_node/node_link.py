@@ -144,7 +144,11 @@ class NodeLink:
                 return leave
             self._tell_away(f"{endpoint}: {await connection.wait_lost()}")
         finally:
-            connection.abort("left")
+            # The will is for sessions that were born: it would be a stray NDEATH otherwise.
+            if self._publisher.has_births:
+                connection.abort("left")
+            else:
+                connection.leave()
         return None
 
     async def _serve(self, connection: MqttConnection) -> Leave | None:
@@ -237,8 +241,7 @@ class NodeLink:
             await self._take_leave(self._connection, last_words)
 
     async def _take_leave(self, connection: MqttConnection, last_words: Callable[[], None]) -> None:
-        # The will is for sessions that were born: it would be a stray NDEATH otherwise.
-        with_will = not self._publisher.is_waiting
+        with_will = self._publisher.has_births
         self._publisher.farewell()
         last_words()
         await connection.disconnect(with_will=with_will, timeout_s=GOODBYE_S)

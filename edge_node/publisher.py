@@ -288,6 +288,11 @@ class Publisher:
         """Whether the session is connected and silent, since its primary host is not there."""
         return self._session.state is EdgeState.WAITING
 
+    @property
+    def has_births(self) -> bool:
+        """Whether hosts were told of this session, and must be told of its end."""
+        return self._session.state in {EdgeState.BORN, EdgeState.ENDED}
+
     def attach(self, send: Send, max_packet_bytes: int | None = None) -> None:
         """Begin on a connection whose subscriptions stand: births, unless a host is waited for.
 

@@ -4,13 +4,16 @@ A poll is one batch: a column of values aligned with the poll group's tags, neve
 A driver knows its protocol and nothing of MQTT, Sparkplug or the pipeline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from proto.sparkplug.datatypes import DataType
 
 RawValue = bool | int | float | str | bytes | None
+
+Trace = Callable[[Literal["sent", "received"], bytes], None]
+"""Is told the bytes that go over the wire, as they go."""
 
 QUALITY_BAD = 0
 QUALITY_GOOD = 192

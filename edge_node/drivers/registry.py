@@ -1,16 +1,20 @@
 """Which driver reads which device: an explicit table, so that importing has no effects."""
 
-from edge_node.drivers.base import Driver
+from edge_node.drivers.base import Driver, Trace
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
 from proto.control.device import DeviceDocument
 
 
 class Drivers:
-    """Makes the drivers of one edge node; devices behind one gateway share its connection."""
+    """Makes the drivers of one edge node; devices behind one gateway share its connection.
 
-    def __init__(self) -> None:
-        lines = Lines()
+    Args:
+        trace: is told every byte that is sent and received.
+    """
+
+    def __init__(self, trace: Trace | None = None) -> None:
+        lines = Lines(trace=trace)
         self._makers = {"modbus": lambda document: ModbusDriver(document, lines)}
 
     def make(self, document: DeviceDocument) -> Driver:

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.base import DeviceUnreachable, Trace
 from edge_node.drivers.modbus.codec import RtuCodec, TcpCodec
 from edge_node.drivers.modbus.line import Connect, Line
 from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
 from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.modbus.tls_wire import TlsFiles, connect_tls
-from edge_node.drivers.modbus.wire import Wire, connect_tcp
+from edge_node.drivers.modbus.wire import TracedWire, Wire, connect_tcp
 from proto.control.device import ModbusConnection
 
 _Key = tuple[str, str, int, int]
@@ -21,13 +21,16 @@ class Lines:
     Args:
         connect: makes the connection to a host and port; raises ``OSError``.
         open_port: opens a serial port; raises ``OSError``.
+        trace: is told every byte that is sent and received.
     """
 
     def __init__(
         self,
         connect: Callable[[str, int], Awaitable[Wire]] = connect_tcp,
         open_port: Callable[[SerialSettings], Awaitable[Wire]] = open_serial,
+        trace: Trace | None = None,
     ) -> None:
+        self._trace = trace
         self._connect = connect
         self._open_port = open_port
         self._shared: dict[_Key, SharedLine] = {}
@@ -72,12 +75,22 @@ class Lines:
         make_line = partial(
             Line,
             f"{connection.host}:{connection.port}",
-            connect,
+            self._traced(connect),
             RtuCodec if is_rtu else TcpCodec,
             connection.max_in_flight,
             settle_s=connection.connect_pause_s,
         )
         return SharedLine(make_line, has_spare=not is_rtu)
+
+    def _traced(self, connect: Connect) -> Connect:
+        trace = self._trace
+        if trace is None:
+            return connect
+
+        async def connect_traced() -> Wire:
+            return TracedWire(await connect(), trace)
+
+        return connect_traced
 
     def _take_serial(self, connection: ModbusConnection) -> SharedLine:
         port = connection.serial_port
@@ -90,7 +103,7 @@ class Lines:
             make_line = partial(
                 Line,
                 port,
-                partial(self._open_port, settings),
+                self._traced(partial(self._open_port, settings)),
                 RtuCodec,
                 settle_s=connection.connect_pause_s,
             )

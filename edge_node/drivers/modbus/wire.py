@@ -6,6 +6,8 @@ from typing import Protocol
 
 import trio
 
+from edge_node.drivers.base import Trace
+
 _RECEIVE_SIZE = 16_384
 
 
@@ -55,6 +57,33 @@ def has_input(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+class TracedWire:
+    """A wire whose bytes are told to somebody."""
+
+    def __init__(self, wire: Wire, trace: Trace) -> None:
+        self._wire = wire
+        self._trace = trace
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+        self._trace("sent", data)
+        await self._wire.send_all(data)
+
+    async def receive_some(self) -> bytes:
+        """Wait for bytes."""
+        data = await self._wire.receive_some()
+        self._trace("received", data)
+        return data
+
+    def has_input(self) -> bool:
+        """Whether bytes are there."""
+        return self._wire.has_input()
+
+    def close(self) -> None:
+        """Close without waiting."""
+        self._wire.close()
 
 
 async def connect_tcp(host: str, port: int) -> TcpWire:

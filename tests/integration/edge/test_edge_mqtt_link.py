@@ -76,6 +76,19 @@ async def test_the_will_is_published_only_without_goodbye(
     assert set(await watcher.wait_payloads(1)) == {"will/gone"}
 
 
+async def test_a_connection_that_is_left_at_once_leaves_no_will(
+    edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
+) -> None:
+    watcher = watch(edge_broker, "will/#")
+    will = partial(MqttWill, "will/early", b"x", 1, False)
+    connection = await connect(nursery, endpoint(edge_broker), will)
+    connection.leave()
+    with trio.move_on_after(0):
+        await connect(nursery, endpoint(edge_broker), will)
+    watcher.publish("will/none", b"")
+    assert set(await watcher.wait_payloads(1)) == {"will/none"}
+
+
 @pytest.mark.tck("payloads-ndeath-will-message-publisher-disconnect-mqtt50")
 async def test_mqtt_5_can_leave_with_the_will_published(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
