@@ -63,9 +63,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
-    """Start one Chromium for all tests of the session."""
+    """Start one Chromium for a module; an event loop of its own runs until it is closed."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=_BROWSER_ARGS)
         yield chromium
