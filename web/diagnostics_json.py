@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from host_app.specification import STATEMENTS
 from host_app.traffic import NodeTraffic
 from proto.sparkplug.node_view import NodeView
 
@@ -32,7 +33,7 @@ def diagnostics_to_json(view: NodeView, traffic: NodeTraffic | None) -> dict[str
         "bd_seq": view.bd_seq,
         "counters": {name: getattr(diagnostics, name) for name in _COUNTERS},
         "violations": [
-            {"kind": str(kind), "count": count}
+            {"kind": str(kind), "statement": STATEMENTS.get(kind), "count": count}
             for kind, count in diagnostics.violations.most_common()
         ],
         "last_violation": diagnostics.last_violation,

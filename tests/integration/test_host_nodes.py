@@ -253,7 +253,9 @@ def test_diagnostics_tell_what_a_node_did_and_what_it_does_not_keep_to(
     assert found["counters"]["births"] == 1
     assert found["counters"]["rebirth_requests"] == 1
     assert found["counters"]["metrics"] >= 1
-    assert {"kind": "payload cannot be decoded", "count": 1} in found["violations"]
+    garbage = {"kind": "payload cannot be decoded", "statement": None, "count": 1}
+    assert garbage in found["violations"]
+    assert "principles-birth-certificates-order" in {v["statement"] for v in found["violations"]}
     kinds = [entry["kind"] for entry in found["journal"]]
     assert kinds[0] == "violation"
     assert kinds.index("born") < kinds.index("rebirth_requested")

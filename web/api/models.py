@@ -119,6 +119,8 @@ class ViolationJson(Answer):
     """Something that a node does not keep to."""
 
     kind: str
+    statement: str | None
+    """Id of the normative statement that it breaks."""
     count: int
 
 
