@@ -157,7 +157,7 @@ def measure(
         return sum(device.state == "online" for device in states) == load.devices
 
     wait_for(all_online, edge, f"bring {load.devices} devices online")
-    time.sleep(WARM_UP_S)
+    time.sleep(min(WARM_UP_S, seconds))
     processes = {"edge": edge, **others}
     handles = {name: psutil.Process(process.pid) for name, process in processes.items()}
     first, cpu = next_status(feed, edge), {name: cpu_s(p) for name, p in handles.items()}

@@ -1,0 +1,122 @@
+"""One look at one device: what is asked, what comes back and how long it takes.
+
+For people in front of a PLC that does not do what its manual says. Publishes nothing.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from edge_node.drivers.base import ConfigError, DriverError, RawValue
+from edge_node.drivers.registry import Drivers
+from proto.control.device import DeviceDocument, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Bytes that went over the wire, ``at_ms`` after the reading began."""
+
+    at_ms: float
+    direction: Literal["sent", "received"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TagReading:
+    """One tag.
+
+    Attributes:
+        raw: what the device holds.
+        value: in engineering units.
+        reason: why there is no value; absent when there is.
+    """
+
+    name: str
+    unit: str | None
+    raw: RawValue
+    value: RawValue
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """One look at a device.
+
+    Attributes:
+        error: why the device could not be read; absent when it could.
+    """
+
+    device: str
+    error: str | None = None
+    connect_ms: float = 0.0
+    read_ms: float = 0.0
+    requests: int = 0
+    tags: list[TagReading] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every tag has a value."""
+        return self.error is None and all(tag.reason is None for tag in self.tags)
+
+
+def choose_tags(document: DeviceDocument, patterns: Sequence[str]) -> DeviceDocument:
+    """Return the device with only the tags that a name or glob names; all without any.
+
+    Raises:
+        ConfigError: a pattern names no tag.
+    """
+    if not patterns:
+        return document
+    names = [tag.name for tag in document.tags]
+    unknown = [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
+    if unknown:
+        raise ConfigError(
+            [f"{document.name} has no tag {p!r}, expected one of its {len(names)}" for p in unknown]
+        )
+    chosen = [tag for tag in document.tags if any(fnmatchcase(tag.name, p) for p in patterns)]
+    return document.model_copy(update={"tags": tuple(chosen)})
+
+
+async def read_device(document: DeviceDocument) -> Reading:
+    """Connect, read every poll group once, and close.
+
+    Raises:
+        ConfigError: the document cannot work.
+    """
+    reading = Reading(document.name)
+    began = time.perf_counter()
+
+    def since() -> float:
+        return 1000 * (time.perf_counter() - began)
+
+    def trace(direction: Literal["sent", "received"], data: bytes) -> None:
+        reading.frames.append(Frame(since(), direction, data))
+
+    driver = Drivers(trace).make(document)
+    tags: dict[str, Tag] = {tag.name: tag for tag in document.tags}
+    try:
+        await driver.open()
+        reading.connect_ms = since()
+        for group, infos in driver.groups.items():
+            result = await driver.read(group)
+            reading.requests += result.requests
+            for index, (info, raw) in enumerate(zip(infos, result.values, strict=True)):
+                tag = tags[info.name]
+                reading.tags.append(
+                    TagReading(tag.name, tag.unit, raw, _scaled(tag, raw), result.bad.get(index))
+                )
+        reading.read_ms = since() - reading.connect_ms
+    except DriverError as exc:
+        reading.error = str(exc)
+    finally:
+        await driver.aclose()
+    return reading
+
+
+def _scaled(tag: Tag, raw: RawValue) -> RawValue:
+    if tag.is_scaled and isinstance(raw, int | float) and not isinstance(raw, bool):
+        return raw * tag.scale + tag.offset
+    return raw

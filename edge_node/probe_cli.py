@@ -1,0 +1,102 @@
+"""``nexus edge read``: reads a device of a configuration once and shows all of it."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import click
+import trio
+
+from edge_node.config import load
+from edge_node.drivers.base import ConfigError, RawValue
+from edge_node.errors import ConfigurationRejected
+from edge_node.probe import Reading, choose_tags, read_device
+from proto.control.device import DeviceDocument
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("device")
+@click.argument("tags", nargs=-1)
+@click.option("--frames/--no-frames", default=True, help="Show the bytes on the wire.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def read(*, config: Path, device: str, tags: tuple[str, ...], frames: bool, as_json: bool) -> None:
+    """Read DEVICE of CONFIG once, all its TAGS or those named (globs do), and show what came.
+
+    Exit status 0 when every tag has a value, 1 when not, 2 for a wrong configuration.
+    """
+    try:
+        document = choose_tags(_find(config, device), tags)
+        reading = trio.run(read_device, document)
+    except (ConfigurationRejected, ConfigError) as exc:
+        for mistake in exc.mistakes:
+            click.echo(mistake, err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    if as_json:
+        click.echo(json.dumps(_as_json(reading)))
+    else:
+        _show(reading, frames=frames)
+    if not reading.is_good:
+        sys.exit(EXIT_FAILED)
+
+
+def _find(config: Path, name: str) -> DeviceDocument:
+    devices = {device.name: device for device in load(config).document.devices}
+    if name not in devices:
+        known = ", ".join(devices) or "none"
+        raise ConfigError([f"{config}: device {name!r} is not there, expected one of: {known}"])
+    return devices[name]
+
+
+def _show(reading: Reading, *, frames: bool) -> None:
+    if frames:
+        for frame in reading.frames:
+            arrow = "->" if frame.direction == "sent" else "<-"
+            click.echo(f"{frame.at_ms:9.2f} ms {arrow} {frame.data.hex(' ')}")
+    if reading.error is not None:
+        click.echo(reading.error, err=True)
+        return
+    width = max(len(tag.name) for tag in reading.tags)
+    for tag in reading.tags:
+        shown = tag.reason if tag.reason is not None else f"{tag.value!r} {tag.unit or ''}"
+        if tag.reason is None and tag.raw != tag.value:
+            shown = f"{shown.rstrip()}  (raw {tag.raw!r})"
+        click.echo(f"{tag.name:{width}}  {'bad ' if tag.reason else 'good'}  {shown.rstrip()}")
+    click.echo(
+        f"{reading.device}: {len(reading.tags)} tags in {reading.requests} requests,"
+        f" connected in {reading.connect_ms:.1f} ms, read in {reading.read_ms:.1f} ms"
+    )
+
+
+def _number(value: RawValue) -> object:
+    """Return a value that JSON has: NaN and infinities as text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _as_json(reading: Reading) -> dict[str, object]:
+    return {
+        "device": reading.device,
+        "error": reading.error,
+        "connect_ms": round(reading.connect_ms, 3),
+        "read_ms": round(reading.read_ms, 3),
+        "requests": reading.requests,
+        "tags": [
+            {
+                "name": tag.name,
+                "value": _number(tag.value),
+                "raw": _number(tag.raw),
+                "unit": tag.unit,
+                "good": tag.reason is None,
+                "reason": tag.reason,
+            }
+            for tag in reading.tags
+        ],
+        "frames": [
+            {"at_ms": round(f.at_ms, 3), "direction": f.direction, "hex": f.data.hex()}
+            for f in reading.frames
+        ],
+    }
