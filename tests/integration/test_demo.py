@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
+from deploy.local.broker import MqttBroker
 from deploy.local.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +158,24 @@ def test_unattended_demo_stores_every_point_and_leaves_nothing(
     # Console, broker, database and plant.
     assert len(ports) >= 4
     assert_nothing_left(demo, ports)
+
+
+def test_a_given_broker_and_database_are_used_and_left_alone(
+    demos: list[Demo], mqtt_broker: MqttBroker, timescale_url: str
+) -> None:
+    given = {"NEXUS_MQTT_URL": mqtt_broker.url, "NEXUS_DATABASE_URL": timescale_url}
+    demo = Demo(["--seconds", "4", "--json"], **given)
+    demos.append(demo)
+    status, stdout = demo.wait_end()
+    assert status == 0, demo.output
+    figures = read_figures(stdout)
+    assert figures["broker"] == "given"
+    assert figures["points_lost"] == 0
+    assert_nothing_left(demo, set())
+    assert mqtt_broker.process.poll() is None
+    with psycopg.connect(timescale_url) as connection:
+        rows = connection.execute("SELECT count(*) FROM historian.samples").fetchone()
+    assert rows == (figures["points_stored"],)
 
 
 def test_sigterm_ends_the_demo_cleanly(demos: list[Demo]) -> None:
