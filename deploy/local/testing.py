@@ -56,9 +56,10 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
         else:
             for check in _console_checks():
                 _run(check, node, report, failed)
-    status = _run_pytest(pytest_arguments, report)
     if failed:
-        click.echo(f"failed: {', '.join(failed)}", err=True)
+        report.append(f"failed before pytest: {', '.join(failed)}")
+    # Last, and last on the screen: its closing line is what machines read.
+    status = _run_pytest(pytest_arguments, report)
     sys.exit(1 if failed else status)
 
 
