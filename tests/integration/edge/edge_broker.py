@@ -150,11 +150,13 @@ class Gate:
 
     Attributes:
         stays: when each connection was opened and closed, in trio's time.
+        sent: what each client sent.
     """
 
     def __init__(self, broker: Broker) -> None:
         self.port = 0
         self.stays: list[list[float]] = []
+        self.sent: list[bytearray] = []
         self._broker = broker
 
     @property
@@ -171,15 +173,21 @@ class Gate:
         stay = [trio.current_time(), float("inf")]
         self.stays.append(stay)
         async with inside, outside, trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump, inside, outside, nursery.cancel_scope)
-            nursery.start_soon(self._pump, outside, inside, nursery.cancel_scope)
+            sent = bytearray()
+            self.sent.append(sent)
+            nursery.start_soon(self._pump, inside, outside, sent, nursery.cancel_scope)
+            nursery.start_soon(self._pump, outside, inside, bytearray(), nursery.cancel_scope)
         stay[1] = trio.current_time()
 
     @staticmethod
     async def _pump(
-        source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope
+        source: trio.SocketStream,
+        sink: trio.SocketStream,
+        record: bytearray,
+        scope: trio.CancelScope,
     ) -> None:
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async for data in source:
+                record += data
                 await sink.send_all(data)
         scope.cancel()

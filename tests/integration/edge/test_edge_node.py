@@ -26,6 +26,13 @@ PREFIX = "$nexus/status/plant/line-1"
 UNS = "uns/acme/press"
 
 
+@pytest.mark.tck(
+    "topics-nbirth-rebirth-metric",
+    "topics-dbirth-metrics",
+    "topics-ddata-payload",
+    "operational-behavior-data-commands-rebirth-name-aliases",
+    "principles-rbe-recommended",
+)
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 @pytest.mark.parametrize("aliases", [True, False])
 async def test_births_tell_everything_and_data_tells_changes(  # noqa: PLR0917  # fixtures
@@ -67,6 +74,10 @@ async def test_births_tell_everything_and_data_tells_changes(  # noqa: PLR0917  
     )
 
 
+@pytest.mark.tck(
+    "operational-behavior-device-ddeath",
+    "payloads-dbirth-order",
+)
 async def test_a_lost_device_dies_and_is_born_again_when_it_is_back(
     edge_broker: Broker, heard: Listener, plc: Plc, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
@@ -92,6 +103,12 @@ async def test_a_lost_device_dies_and_is_born_again_when_it_is_back(
         assert not [m for m in heard.said if m.kind == "DDEATH" and m.topic.device != "press"]
 
 
+@pytest.mark.tck(
+    "operational-behavior-data-commands-rebirth-action-1",
+    "operational-behavior-data-commands-rebirth-action-2",
+    "operational-behavior-data-commands-rebirth-action-3",
+    "payloads-nbirth-bdseq-repeat",
+)
 async def test_a_rebirth_repeats_the_births_with_the_same_bd_seq_and_current_values(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path
 ) -> None:
@@ -174,6 +191,10 @@ async def test_the_mirror_is_plain_retained_json(
     assert b"edge node stopped" in retained[f"{UNS}/_status"]
 
 
+@pytest.mark.tck(
+    "payloads-propertyset-quality-value-type",
+    "payloads-propertyset-quality-value-value",
+)
 async def test_a_register_outside_the_map_is_bad_and_its_neighbours_go_on(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path
 ) -> None:
@@ -248,6 +269,9 @@ async def test_a_broker_that_comes_back_gets_births_with_the_next_bd_seq_and_the
     check_transcript(after.said)
 
 
+@pytest.mark.tck(
+    "topics-nbirth-bdseq-increment",
+)
 async def test_bd_seq_rises_over_restarts(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path
 ) -> None:

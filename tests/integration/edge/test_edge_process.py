@@ -97,6 +97,9 @@ def heard(edge_broker: Broker, watch: Callable[..., Watcher]) -> Listener:
     return Listener(watch(edge_broker, "spBv1.0/#", "$nexus/#"))
 
 
+@pytest.mark.tck(
+    "operational-behavior-edge-node-intentional-disconnect-ndeath",
+)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_cleanly(
     edge_broker: Broker, heard: Listener, plc: Plc, start: Start, number: signal.Signals
@@ -115,6 +118,11 @@ async def test_a_signal_ends_the_process_cleanly(
     check_transcript(heard.said)
 
 
+@pytest.mark.tck(
+    "topics-nbirth-bdseq-increment",
+    "payloads-ndeath-will-message",
+    "payloads-ndeath-bdseq",
+)
 async def test_a_killed_process_dies_by_its_will_and_comes_back_with_the_next_bd_seq(
     edge_broker: Broker, heard: Listener, plc: Plc, start: Start
 ) -> None:
