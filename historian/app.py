@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from historian.acknowledge import Acknowledgements
 from historian.backoff import Backoff
 from historian.counters import Counters
 from historian.database import Connection
@@ -27,13 +28,14 @@ from historian.side_tables import SideTables
 from historian.statements import CHECK_SETUP
 from historian.writer import Writer, WriterOptions
 from proto.control.status import HistorianStatus
-from proto.control.topics import historian_status_topic
+from proto.control.topics import acknowledgement_topic, historian_status_topic
 from proto.sparkplug.codec import Metric, Payload, encode_payload
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import REBIRTH
 from proto.sparkplug.topics import NAMESPACE, MessageType, NodeId, format_topic
 
 _FINAL_STATUS_S: Final = 3.0
+_ACKNOWLEDGE_S: Final = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +58,13 @@ class Historian:
         registry = Registry(self._connect("registry", ()))
         self._resolver = Resolver(registry.ids)
         self._side = SideTables(self._connect("side", CHECK_SETUP))
+        self._acknowledgements = Acknowledgements(settings.historian_id)
         self._writer = Writer(
-            self._connect,
-            self.counters,
-            self._side.take_latest,
-            WriterOptions(lanes=settings.lanes),
+            connect=self._connect,
+            counters=self.counters,
+            on_commit=self._side.take_latest,
+            on_receipts=self._acknowledgements.add,
+            options=WriterOptions(lanes=settings.lanes),
         )
         packer = Packer(oldest_ms=settings.oldest_ms, ahead_ms=settings.ahead_ms)
         self._ingest = Ingest(
@@ -107,11 +111,14 @@ class Historian:
         async with asyncio.TaskGroup() as tasks:
             links = tasks.create_task(self._link.run())
             status = tasks.create_task(self._report())
+            receipts = tasks.create_task(self._acknowledge())
             work = tasks.create_task(self._work())
             await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             complete = await self._drain() if not work.done() else False
             status.cancel()
+            receipts.cancel()
+            self._send_acknowledgements()
             await self._say_status()
             await self._link.leave()
             links.cancel()
@@ -214,6 +221,17 @@ class Historian:
             await self._link.connected.wait()
             await self._say_status()
             await asyncio.sleep(self._settings.status_interval_s)
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await asyncio.sleep(_ACKNOWLEDGE_S)
+            self._send_acknowledgements()
+
+    def _send_acknowledgements(self) -> None:
+        # Without a connection they are lost: the node sends again, and is told again.
+        for node, message in self._acknowledgements.take(now_ms()):
+            topic = acknowledgement_topic(self._settings.topic_prefix, node)
+            self._link.publish(topic, message.model_dump_json().encode(), qos=1)
 
     async def _say_status(self) -> None:
         settings = self._settings

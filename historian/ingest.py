@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from historian.acknowledge import Receipt
 from historian.backoff import Backoff
 from historian.catalogue import Definition, MetricKey, read_definitions
 from historian.complaints import Complaints
@@ -181,6 +182,9 @@ class Ingest:
             else:
                 self._packer.pack_known(rows, release.table, payload, message.received_ms)
             self._count(rows, points, refused, message)
+            topic = message.topic
+            if topic is not None and topic.message_type not in _BIRTHS and payload.HasField("seq"):
+                rows.receipts.append(Receipt(topic.node, payload.timestamp, payload.seq))
 
     def _count(self, rows: Rows, points: int, refused: int, message: Message) -> None:
         lost = rows.refused - refused

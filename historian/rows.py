@@ -8,6 +8,7 @@ sorts by metric and time. The format is that of PostgreSQL's documentation of CO
 import struct
 from typing import Final
 
+from historian.acknowledge import Receipt
 from historian.exact import EXACT_DOUBLE, Columns, to_columns
 from historian.tables import Entry, Kind, Table
 from proto import sparkplug_b_pb2 as pb
@@ -64,6 +65,7 @@ class Rows:
         refused: points that cannot be stored: no such time, no such value, no such metric.
         fault: why the latest of them was refused.
         transient: points that their node declares to be none of a historian's business.
+        receipts: payloads whose rows these are.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Rows:
         "full_bytes",
         "latest",
         "plain",
+        "receipts",
         "refused",
         "staged",
         "transient",
@@ -87,6 +90,7 @@ class Rows:
         self.refused = 0
         self.fault = ""
         self.transient = 0
+        self.receipts: list[Receipt] = []
         self.full_bytes = 0
 
     @property

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from historian.acknowledge import Receipt
 from historian.backoff import Backoff
 from historian.counters import Counters
 from historian.database import Connection, explain_errors
@@ -50,6 +51,7 @@ class _Check:
 
     rows: list[bytes]
     days: set[int]
+    receipts: list[Receipt]
     after: tuple[asyncio.Event, ...]
 
 
@@ -64,15 +66,18 @@ class Writer:
 
     def __init__(
         self,
+        *,
         connect: Callable[[str, Sequence[str]], Connection],
         counters: Counters,
         on_commit: Callable[[Rows], None],
+        on_receipts: Callable[[list[Receipt]], None],
         options: WriterOptions | None = None,
     ) -> None:
         self._options = options or WriterOptions()
         self._connect = connect
         self._counters = counters
         self._on_commit = on_commit
+        self._on_receipts = on_receipts
         self._in_flight: dict[asyncio.Event, Rows] = {}
         self._checks: deque[_Check] = deque()
         self._checking: _Check | None = None
@@ -97,7 +102,7 @@ class Writer:
     def offer(self) -> None:
         """Say that rows were added to ``open``."""
         points = self.open.points
-        if points:
+        if points or self.open.receipts:
             self._something.set()
         if points >= self._options.enough_points:
             self._enough.set()
@@ -124,7 +129,8 @@ class Writer:
             tasks.create_task(self._run_checks(self._connect("check", CHECK_SETUP)))
 
     def _is_settled(self) -> bool:
-        return not (self.open.points or self._in_flight or self._checks or self._checking)
+        offered = self.open.points or self.open.receipts
+        return not (offered or self._in_flight or self._checks or self._checking)
 
     # Live rows.
 
@@ -152,7 +158,8 @@ class Writer:
         done = asyncio.Event()
         self._in_flight[done] = rows
         if rows.staged:
-            self._checks.append(_Check(rows.staged, rows.days, tuple(self._in_flight)))
+            after = tuple(self._in_flight)
+            self._checks.append(_Check(rows.staged, rows.days, rows.receipts, after))
             self._check_ready.set()
         return rows, done
 
@@ -162,6 +169,8 @@ class Writer:
         del self._in_flight[done]
         done.set()
         self._on_commit(rows)
+        if not rows.staged:
+            self._on_receipts(rows.receipts)
         await self._tell_settled()
 
     async def _store_live(self, connection: Connection, rows: Rows) -> None:
@@ -245,6 +254,7 @@ class Writer:
             for event in check.after:
                 await event.wait()
             await self._store_check(connection, check)
+            self._on_receipts(check.receipts)
             self._checking = None
             await self._tell_settled()
 

@@ -316,3 +316,31 @@ async def test_late_value_does_not_replace_the_current_one(
     (latest,) = query(historian_databases, "SELECT value FROM historian.latest")
     assert latest["value"] == 1.0
     assert len(query(historian_databases, "SELECT FROM historian.samples")) == 2
+
+
+async def test_committed_payloads_are_acknowledged_and_no_others(
+    historian_databases: str, mqtt_broker: MqttBroker, node: Node
+) -> None:
+    named: list[list[int]] = []
+
+    def note(_client: object, _userdata: object, message: Any) -> None:
+        document = json.loads(message.payload)
+        assert document["historian"] == "test"
+        named.extend(document["payloads"])
+
+    node.client.message_callback_add("$nexus/ack/plant/line-1", note)
+    node.client.subscribe("$nexus/ack/#", 1)
+    at = now_ms() - 100
+    async with running(mqtt_broker, historian_databases) as historian:
+        node.birth()
+        node.publish(MessageType.DBIRTH, [level(0.0, at)], DEVICE)
+        for number in range(1, 4):
+            node.publish(
+                MessageType.DDATA, [change(1.0, at + number)], DEVICE, timestamp_ms=at + number
+            )
+        late = [change(9.0, at - 5_000, is_historical=True)]
+        node.publish(MessageType.DDATA, late, DEVICE, timestamp_ms=at + 4)
+        node.publish(MessageType.DDATA, [change(1.0, at)], "unknown", timestamp_ms=at + 5)
+        await settled(historian, 5)
+        await until(lambda: len(named) >= 4)
+    assert sorted(named) == [[at + number, number + 1] for number in range(1, 5)]
