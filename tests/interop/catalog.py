@@ -84,6 +84,12 @@ _HOSTS: dict[str, Callable[[MqttBroker, str], Start]] = {
 }
 _EDGES: dict[str, Callable[[MqttBroker, str, str], Start]] = {
     "sparkplug-client": lambda broker, group, edge: _npm("edge.js", broker.url, group, edge, "d"),
+    "sparkplug-client with DEFLATE": lambda broker, group, edge: _npm(
+        "edge.js", broker.url, group, edge, "d", "DEFLATE"
+    ),
+    "sparkplug-client with GZIP": lambda broker, group, edge: _npm(
+        "edge.js", broker.url, group, edge, "d", "GZIP"
+    ),
     "tahu-edge": lambda broker, group, edge: _java(
         "EdgePeer", _tcp(broker), group, edge, "d", "nexus"
     ),

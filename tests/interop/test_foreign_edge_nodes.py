@@ -16,6 +16,11 @@ GOOD_PEERS = ("sparkplug-client", "tahu-edge", "pysparkplug")
 Node = Mapping[str, Any]
 
 sound = pytest.mark.parametrize("peer_edge", GOOD_PEERS, indirect=True)
+compressing = pytest.mark.parametrize(
+    "peer_edge",
+    ["sparkplug-client with DEFLATE", "sparkplug-client with GZIP"],
+    indirect=True,
+)
 broken = pytest.mark.parametrize("peer_edge", ["mqtt-spb-wrapper"], indirect=True)
 
 
@@ -67,6 +72,15 @@ def test_births_and_data_arrive(host: Host, peer_edge: Peer, node_id: str) -> No
     node = _wait_born(host, node_id)
     assert _device(node)["online"]
     assert _metric(node, "setpoint")["datatype"] == "Double"
+
+    peer_edge.order("update", metric="temperature", value=22.5)
+
+    host.wait_node(node_id, "temperature 22.5", _has_value("temperature", 22.5))
+
+
+@compressing
+def test_compressed_births_and_data_arrive(host: Host, peer_edge: Peer, node_id: str) -> None:
+    _wait_born(host, node_id)
 
     peer_edge.order("update", metric="temperature", value=22.5)
 

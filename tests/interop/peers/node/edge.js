@@ -1,5 +1,5 @@
 // An edge node made of sparkplug-client: two metrics on one device, one of them writable.
-// usage: edge.js <mqtt url> <group> <edge node> <device>
+// usage: edge.js <mqtt url> <group> <edge node> <device> [DEFLATE|GZIP]
 "use strict";
 
 const path = require("path");
@@ -8,7 +8,7 @@ const { createRequire } = require("module");
 const { tell, listen } = require("./lines.js");
 
 const load = createRequire(path.join(process.env.NODE_PATH, "anchor.js"));
-const [, , serverUrl, groupId, edgeNode, device] = process.argv;
+const [, , serverUrl, groupId, edgeNode, device, algorithm] = process.argv;
 const client = load("sparkplug-client").newClient({
   serverUrl,
   groupId,
@@ -19,6 +19,7 @@ const client = load("sparkplug-client").newClient({
   version: "spBv1.0",
   publishDeath: true,
 });
+const options = algorithm ? { compress: true, algorithm } : {};
 const values = { temperature: 21.5, setpoint: 40 };
 
 function metric(name, type, value) {
@@ -30,18 +31,17 @@ function deviceMetrics(names) {
 }
 
 function birth() {
-  client.publishNodeBirth({
-    timestamp: Date.now(),
-    metrics: [metric("Node Control/Rebirth", "Boolean", false)],
-  });
+  const control = [metric("Node Control/Rebirth", "Boolean", false)];
+  client.publishNodeBirth({ timestamp: Date.now(), metrics: control }, options);
   const metrics = deviceMetrics(Object.keys(values));
-  client.publishDeviceBirth(device, { timestamp: Date.now(), metrics });
+  client.publishDeviceBirth(device, { timestamp: Date.now(), metrics }, options);
   tell({ event: "born" });
 }
 
 function update(name, value) {
   values[name] = value;
-  client.publishDeviceData(device, { timestamp: Date.now(), metrics: deviceMetrics([name]) });
+  const metrics = deviceMetrics([name]);
+  client.publishDeviceData(device, { timestamp: Date.now(), metrics }, options);
 }
 
 client.on("birth", birth);
