@@ -42,13 +42,20 @@ START_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is polled."""
+    """What is polled.
+
+    Attributes:
+        shared: whether the devices of one port are units behind one gateway, on one connection.
+        dead: how many of the devices never answer.
+    """
 
     devices: int
     tags: int
     interval_s: float
     in_flight: int
     uns: bool
+    shared: bool
+    dead: int
 
 
 class StatusFeed:
@@ -90,8 +97,7 @@ def describe(load: Load, ports: list[int], broker: MqttBroker, folder: Path) -> 
             "port": ports[port],
             "unit_id": unit_id,
             "max_in_flight": load.in_flight,
-            # each device stands for one PLC with a connection of its own
-            "shared": False,
+            "shared": load.shared,
         }
         groups = [{"name": "all", "interval_s": load.interval_s}]
         devices.append(
@@ -119,11 +125,22 @@ def describe(load: Load, ports: list[int], broker: MqttBroker, folder: Path) -> 
     )
 
 
+def without_dead(load: Load, ports: list[int], broker: MqttBroker, folder: Path) -> NodeDocument:
+    """Return the configuration without the devices that never answer."""
+    document = describe(load, ports, broker, folder)
+    dead = {number * load.devices // load.dead for number in range(load.dead)}
+    living = [device for index, device in enumerate(document.devices) if index not in dead]
+    return document.model_copy(update={"devices": tuple(living)})
+
+
 def start_simulator(load: Load, folder: Path, stack: ExitStack) -> tuple[Process, list[int]]:
     """Start the generic simulator and return it with its ports."""
     argv = nexus("simulate", "modbus", "--port", "0", "--json")
     argv += ["--devices", str(load.devices), "--tags", str(load.tags)]
     argv += ["--change", str(load.interval_s / 2)]
+    for number in range(load.dead):
+        # spread over the devices, so that every gateway has some
+        argv += ["--fault", f"{1 + number * load.devices // load.dead}:drop"]
     log = folder / "simulator.log"
     simulator = stack.enter_context(Process("simulator", argv, log=log, env=environment()))
 
@@ -154,9 +171,9 @@ def measure(
 
     def all_online() -> bool:
         states = feed.last.devices.values() if feed.last else []
-        return sum(device.state == "online" for device in states) == load.devices
+        return sum(device.state == "online" for device in states) == load.devices - load.dead
 
-    wait_for(all_online, edge, f"bring {load.devices} devices online")
+    wait_for(all_online, edge, f"bring {load.devices - load.dead} devices online")
     time.sleep(min(WARM_UP_S, seconds))
     processes = {"edge": edge, **others}
     handles = {name: psutil.Process(process.pid) for name, process in processes.items()}
@@ -252,10 +269,15 @@ def run(load: Load, seconds: float, say: Callable[[str], None]) -> dict[str, Any
         broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
         config = folder / "edge.toml"
         config.write_text(format_toml(describe(load, ports, broker, folder)))
+        healthy = config
+        if load.dead:
+            # the baselines have no notion of a dead device
+            healthy = folder / "healthy.toml"
+            healthy.write_text(format_toml(without_dead(load, ports, broker, folder)))
         baseline_s = min(seconds, 15.0)
         say(f"baselines, {baseline_s:g} s each")
-        bare = run_baseline("bare", config, baseline_s)
-        driver = run_baseline("driver", config, baseline_s)
+        bare = run_baseline("bare", healthy, baseline_s)
+        driver = run_baseline("driver", healthy, baseline_s)
         say(f"edge node: {load.devices} devices x {load.tags} tags / {load.interval_s:g} s")
         feed = StatusFeed(broker)
         stack.callback(feed.close)
@@ -280,7 +302,8 @@ def run(load: Load, seconds: float, say: Callable[[str], None]) -> dict[str, Any
             "cpu_to_bare_loop": round(figures["cpu_percent"] / bare["cpu_percent"], 2),
             "cpu_to_driver_loop": round(figures["cpu_percent"] / driver["cpu_percent"], 2),
             "tags_to_asked": round(
-                figures["tags_per_s"] * load.interval_s / (load.devices * load.tags), 4
+                figures["tags_per_s"] * load.interval_s / ((load.devices - load.dead) * load.tags),
+                4,
             ),
         },
         "machine": {
@@ -299,6 +322,8 @@ def run(load: Load, seconds: float, say: Callable[[str], None]) -> dict[str, Any
 @click.option("--seconds", type=click.FloatRange(2), default=30.0, show_default=True)
 @click.option("--in-flight", type=click.IntRange(1, 16), default=1, show_default=True)
 @click.option("--uns/--no-uns", default=True, show_default=True, help="Mirror values as JSON too.")
+@click.option("--shared", is_flag=True, help="Devices are units behind gateways, 247 each.")
+@click.option("--dead", type=click.IntRange(0), default=0, help="How many never answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line alone on stdout.")
 def main(
     *,
@@ -308,10 +333,16 @@ def main(
     seconds: float,
     in_flight: int,
     uns: bool,
+    shared: bool,
+    dead: int,
     as_json: bool,
 ) -> None:
     """Poll simulated Modbus devices with a real edge node and measure what it costs."""
-    load = Load(devices, tags, interval, in_flight, uns)
+    if dead >= devices:
+        raise click.BadParameter(
+            f"{dead} of {devices} are dead, expected fewer", param_hint="--dead"
+        )
+    load = Load(devices, tags, interval, in_flight, uns, shared, dead)
     try:
         result = run(load, seconds, lambda line: click.echo(line, err=True))
     except ProcessError as exc:
