@@ -1,7 +1,8 @@
 """How many metrics a second the Sparkplug layer makes, reads and follows, on one core.
 
 The baseline is plain protobuf in the same run: the same payload of 500 doubles built and
-serialized through its objects, and parsed with three fields of each metric read.
+serialized through its objects, and parsed with three fields of each metric read. With ``--peers``
+pysparkplug and mqtt-spb-wrapper do the same in environments of their own.
 """
 
 import json
@@ -16,6 +17,7 @@ import click
 import google.protobuf
 from google.protobuf.internal import api_implementation
 
+from bench.codec_peers import measure_peers
 from proto import sparkplug_b_pb2
 from proto.sparkplug.codec import Metric, decode_payload, encode_samples, metric_value, parse
 from proto.sparkplug.datatypes import DataType
@@ -91,7 +93,7 @@ def follow_round(session: EdgeSession, readings: list[Reading]) -> Callable[[], 
     return work
 
 
-def run(seconds: float) -> dict[str, object]:
+def run(seconds: float, peers: bool) -> dict[str, object]:
     """Every figure and its baseline."""
     session, readings = make_session()
     session.connected(NOW_MS)
@@ -115,15 +117,22 @@ def run(seconds: float) -> dict[str, object]:
         "protobuf_build_metrics_per_s": rate(build_with_protobuf),
         "protobuf_read_metrics_per_s": rate(lambda: read_with_protobuf(data)),
     }
+    others = measure_peers(METRICS, seconds) if peers else {}
+    for peer, rates in others.items():
+        baseline |= {f"{peer}_{work}_metrics_per_s": rate for work, rate in rates.items()}
+    ours = {"encode": edge, "read": figures["read_metrics_per_s"]}
     return {
         "bench": "codec",
         "figures": {name: round(value) for name, value in figures.items()},
         "baseline": {name: round(value) for name, value in baseline.items()},
         "ratio": {
             "encode": round(edge / baseline["protobuf_build_metrics_per_s"], 2),
-            "read": round(
-                figures["read_metrics_per_s"] / baseline["protobuf_read_metrics_per_s"], 2
-            ),
+            "read": round(ours["read"] / baseline["protobuf_read_metrics_per_s"], 2),
+            **{
+                f"{work}_to_{peer}": round(ours[work] / rates[work], 2)
+                for peer, rates in others.items()
+                for work in ours
+            },
         },
         "machine": {
             "python": platform.python_version(),
@@ -142,10 +151,15 @@ def run(seconds: float) -> dict[str, object]:
     show_default=True,
     help="How long each figure is measured.",
 )
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="Measure pysparkplug and mqtt-spb-wrapper too; they are installed the first time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line alone on stdout.")
-def main(seconds: float, as_json: bool) -> None:
+def main(seconds: float, peers: bool, as_json: bool) -> None:
     """Metrics a second through codec, edge session and host tracker, on one core."""
-    result = run(seconds)
+    result = run(seconds, peers)
     if not as_json:
         for part in ("figures", "baseline", "ratio"):
             for name, value in dict(result[part]).items():  # type: ignore[call-overload]  # a dict
