@@ -11,7 +11,7 @@ import { RateMeter } from "../plant/rate";
 import { FrameQueue } from "../wire/frames";
 import { LiveLink, liveUrl, type HostAnswer, type LinkState } from "../wire/live";
 import type { HostJson, NoticeMessage, ServerMessage } from "../wire/messages";
-import { currentUser } from "../wire/rest";
+import { currentUser, isStandby } from "../wire/rest";
 import type { Writes } from "./writes";
 
 export interface Notice extends NoticeMessage {
@@ -23,6 +23,8 @@ const NOTICES_KEPT = 200;
 export class Live {
   readonly plant = new Plant();
   readonly link: ShallowRef<LinkState> = shallowRef({ kind: "connecting" });
+  /** Whether the host that was asked leaves the plant to another one. */
+  readonly standby = shallowRef(false);
   /** False until the first snapshot. */
   readonly loaded = shallowRef(false);
   readonly host: ShallowRef<HostJson | null> = shallowRef(null);
@@ -55,7 +57,12 @@ export class Live {
         if (this.link.value.kind === "open" && state.kind !== "open") writes.lostConnection();
         this.link.value = state;
       },
-      ask: () => askHost(signedOut),
+      ask: async () => {
+        const answer = await askHost();
+        this.standby.value = answer === "standby";
+        if (answer === "signed-out") signedOut();
+        return answer;
+      },
     });
     const timer = window.setInterval(() => {
       this.tick();
@@ -150,12 +157,11 @@ export class Live {
 }
 
 /** Asks who is signed in, which tells whether the host is there and the session holds. */
-async function askHost(signedOut: () => void): Promise<HostAnswer> {
+async function askHost(): Promise<HostAnswer> {
   try {
-    if ((await currentUser()) !== null) return "well";
+    if ((await currentUser()) === null) return "signed-out";
+    return (await isStandby()) ? "standby" : "well";
   } catch {
     return "away"; // the banner says so
   }
-  signedOut();
-  return "signed-out";
 }

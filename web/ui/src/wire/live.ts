@@ -15,8 +15,8 @@ export type LinkState =
   | { readonly kind: "waiting"; readonly retryAtMs: number }
   | { readonly kind: "closed" };
 
-/** What the host says when asked outside of the socket: all is well, nothing, or "who are you?". */
-export type HostAnswer = "well" | "away" | "signed-out";
+/** What the host says when asked outside of the socket: all is well, not I, nothing, who are you? */
+export type HostAnswer = "well" | "standby" | "away" | "signed-out";
 
 export interface LiveHandlers {
   message(message: ServerMessage): void;
@@ -32,7 +32,7 @@ const SILENCE_MS = 10_000;
 export class LiveLink {
   private readonly url: string;
   private readonly handlers: LiveHandlers;
-  private readonly backoff = new Backoff({ firstMs: 500, limitMs: 15_000, random: Math.random });
+  private readonly backoff = new Backoff({ firstMs: 500, limitMs: 5_000, random: Math.random });
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;

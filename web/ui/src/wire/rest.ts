@@ -97,6 +97,12 @@ export async function currentUser(): Promise<User | null> {
   }
 }
 
+/** Whether this host leaves the plant to another one. */
+export async function isStandby(): Promise<boolean> {
+  const response = await fetch("readyz", { signal: AbortSignal.timeout(ANSWER_MS) });
+  return field(readJson(await response.text()), "status") === "standby";
+}
+
 export async function signIn(username: string, password: string): Promise<User> {
   return userOf(await call("POST", "session", { username, password }));
 }
