@@ -1,6 +1,6 @@
 """The ceiling above the historian: ready-made bytes into the same kind of table, and nothing else.
 
-The same rows, the same batches, the same order within a batch; no broker, no decoding.
+Rows like those that are published, in the order of their arrival; no broker, no decoding.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 
+from bench.ingest_publisher import TYPES, make_value
 from historian.database import Connection
 from historian.rows import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, pack_plain
 
 TABLE = "historian.bench_raw"
-BATCH = 100_000
+BATCH = 50_000
 _STEP_US = 2**24
 """Batches are so far apart: the high five bytes of all times of a batch are the same."""
 
@@ -88,10 +89,14 @@ def _high_bytes(number: int) -> bytes:
 def _make_batch(metrics: int) -> bytes:
     start_ms = _start_ms()
     return b"".join(
-        sorted(
-            pack_plain(index % metrics + 1, start_ms + index // metrics, float(index % 1000))
-            for index in range(BATCH)
+        pack_plain(
+            index % metrics + 1,
+            start_ms + index // metrics,
+            float(
+                make_value(TYPES[index % metrics % len(TYPES)], index % metrics + index // metrics)
+            ),
         )
+        for index in range(BATCH)
     )
 
 
