@@ -30,6 +30,7 @@ _KINDS: Final = {
 _PATTERNS: Final = {
     r"^[^/+#]+$": "text without '/', '+' and '#'",
     r"^[^/+#]+(/[^/+#]+)*$": "names without '+' and '#', with single '/' between folders",
+    r"^[^/+#\x00]+(/[^/+#\x00]+)*$": "topic levels without '+' and '#', with single '/' between",
     r"^[^/+#\x00$][^/+#\x00]*$": "text without '/', '+' and '#' that does not begin with '$'",
 }
 

@@ -21,6 +21,7 @@ class BrokerDocument(Document):
     """MQTT client id; derived from the role and its ids when absent."""
 
     username: str | None = None
+    """User to sign in as; ``NEXUS_MQTT_USERNAME`` where it is left out."""
 
     password_env: str | None = None
     """Name of the environment variable that holds the password."""
@@ -32,11 +33,16 @@ class BrokerDocument(Document):
     """PEM bundle that the broker's certificate must chain to; the system's when absent."""
 
     cert_file: Path | None = None
+    """PEM certificate that is shown to the broker, with ``key_file``."""
     key_file: Path | None = None
+    """PEM key of ``cert_file``, unencrypted."""
 
     protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """Version of MQTT."""
 
     keep_alive_s: int = Field(default=30, ge=5, le=3600)
+    """Silence after which the other side is asked whether it is there; a broker publishes the will
+    after one and a half times this."""
 
     @field_validator("url")
     @classmethod

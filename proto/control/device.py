@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from proto.control.document import Document, SparkplugId, TagName
+from proto.control.template import InstanceDocument
 
 WordOrder = Literal["big", "little", "big-swapped", "little-swapped"]
 """How 32- and 64-bit values lie in 16-bit registers.
@@ -25,13 +26,16 @@ class PollGroup(Document):
     """Tags that are read together, at one interval."""
 
     name: str = Field(min_length=1)
+    """What tags name it by."""
     interval_s: float = Field(default=1.0, ge=0.05, le=86_400)
+    """From one poll to the next."""
 
 
 class Tag(Document):
     """What every tag has, whatever the driver."""
 
     name: TagName
+    """The metric's name, unique in its device; ``/`` makes folders."""
     poll_group: str | None = None
     """Name of the poll group; the device's first when absent."""
 
@@ -39,16 +43,19 @@ class Tag(Document):
     """Engineering unit, as UCUM or plain text: ``degC``, ``bar``, ``1/min``."""
 
     description: str | None = None
+    """What it is, for people."""
     low: float | None = None
     """Lower end of the engineering range; a smaller written value is refused."""
     high: float | None = None
     """Upper end of the engineering range; a larger written value is refused."""
 
     writable: bool = False
+    """Whether hosts may write it."""
 
     scale: float = 1.0
     """Engineering value = raw value * scale + offset."""
     offset: float = 0.0
+    """See ``scale``."""
 
     deadband: float = Field(default=0.0, ge=0)
     """Smallest change worth reporting, in engineering units; 0 reports every change."""
@@ -211,11 +218,16 @@ class Device(Document):
     """What every device has, whatever the driver."""
 
     name: SparkplugId
+    """Sparkplug device id, unique in its edge node."""
     enabled: bool = True
+    """Whether it is polled and published."""
     uns_path: str | None = None
     """Path of the device below the node's own in the Unified Namespace; its name when absent."""
 
     poll_groups: tuple[PollGroup, ...] = Field(default=(PollGroup(name="default"),), min_length=1)
+    instances: tuple[InstanceDocument, ...] = ()
+    """Instances of the node's templates; their members become tags before this is checked."""
+    """``[[devices.poll_groups]]``; one named ``default``, each second, where there is none."""
 
 
 class ModbusDevice(Device):

@@ -9,19 +9,25 @@ from pydantic import Field, StringConstraints, model_validator
 from proto.control.broker import BrokerListDocument
 from proto.control.device import DeviceDocument
 from proto.control.document import Document, SparkplugId
+from proto.control.template import TemplateDocument
 
 UnsSegment = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/+#\x00$][^/+#\x00]*$")]
+
+TopicPrefix = Annotated[str, StringConstraints(pattern=r"^[^/+#\x00]+(/[^/+#\x00]+)*$")]
 
 
 class NodeIdentity(Document):
     """The ``[node]`` section."""
 
     group: SparkplugId
+    """Sparkplug group id: first level of every topic after ``spBv1.0``."""
     edge: SparkplugId
+    """Sparkplug edge node id; unique within its group."""
     state_dir: Path = Path(".nexus/edge")
     """Where the node keeps what outlives it (the birth/death sequence number)."""
     status_interval_s: float = Field(default=5.0, gt=0, le=3600)
-    topic_prefix: str = "$nexus"
+    """How often the status document and the metrics below ``Node Info/`` are published."""
+    topic_prefix: TopicPrefix = "$nexus"
     """First level of the suite's own topics; some brokers refuse a leading ``$``."""
 
 
@@ -45,6 +51,13 @@ class SparkplugDocument(Document):
     start_delay_s: float = Field(default=0.0, ge=0, le=3600)
     """The first connection is made at a random moment within this time, so that many nodes that
     start together do not send their births together."""
+    templates: Literal["flattened", "instances"] = "flattened"
+    """Instances of templates are published as single metrics, or each as one Sparkplug template
+    instance whose definition stands in the node's birth."""
+    template_names: Literal["plain", "types-folder"] = "plain"
+    """Definitions have the template's name, which instances refer to, as the specification's text
+    wants it; or they stand in ``_types_/``, which the references leave out, as the samples of
+    Eclipse Tahu have it."""
     allow_reboot: bool = False
     """Offer ``Node Control/Reboot``: a host may restart this process."""
     allow_next_server: bool = False
@@ -55,13 +68,17 @@ class UnsDocument(Document):
     """The ``[uns]`` section: the plain JSON mirror."""
 
     enabled: bool = True
+    """Whether values are mirrored at all."""
     root: UnsSegment = "uns"
+    """First level of the mirror's topics."""
     location: tuple[UnsSegment, ...] = Field(default=(), max_length=16)
     """Enterprise, site, area, line, … (ISA-95), as deep as the plant needs."""
     min_interval_s: float = Field(default=0.1, ge=0, le=3600)
     """At most one message a tag in this time; the latest value wins."""
     max_messages_per_s: int = Field(default=5_000, ge=1)
+    """At most this many messages a second for all tags together; the latest values win."""
     qos: int = Field(default=0, ge=0, le=1)
+    """MQTT quality of service of the values; ``_meta`` and ``_status`` always go with 1."""
 
 
 class NodeDocument(Document):
@@ -71,6 +88,7 @@ class NodeDocument(Document):
     mqtt: BrokerListDocument = BrokerListDocument()
     sparkplug: SparkplugDocument = SparkplugDocument()
     uns: UnsDocument = UnsDocument()
+    templates: tuple[TemplateDocument, ...] = ()
     devices: tuple[DeviceDocument, ...] = ()
 
     @model_validator(mode="after")
@@ -78,4 +96,8 @@ class NodeDocument(Document):
         doubles = [n for n, count in Counter(d.name for d in self.devices).items() if count > 1]
         if doubles:
             raise ValueError(f"device names stand more than once: {', '.join(doubles)}")
+        counted = Counter(template.name for template in self.templates)
+        doubles = [name for name, count in counted.items() if count > 1]
+        if doubles:
+            raise ValueError(f"template names stand more than once: {', '.join(doubles)}")
         return self

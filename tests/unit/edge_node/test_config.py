@@ -169,6 +169,14 @@ def test_two_devices_must_not_share_topics_or_names(write: Write) -> None:
     ]
 
 
+def test_a_topic_prefix_must_be_topic_levels(write: Write) -> None:
+    text = SOUND.replace('edge = "line-1"', 'edge = "line-1"\ntopic_prefix = "a/#"')
+    assert mistakes(write(text)) == [
+        "node.topic_prefix: found 'a/#', expected topic levels without '+' and '#', "
+        "with single '/' between"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,0 +1,15 @@
+import pytest
+
+from deploy.local.edge_reference import PAGE, UndocumentedSetting, _format_row, format_reference
+from proto.control.node import NodeIdentity
+
+
+def test_the_page_says_what_the_documents_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == format_reference(), (
+        "run python -m deploy.local.edge_reference"
+    )
+
+
+def test_a_setting_without_words_fails() -> None:
+    with pytest.raises(UndocumentedSetting, match=r"NodeIdentity.nameless"):
+        _format_row(NodeIdentity, "nameless", {"type": "string"}, needed=True)
