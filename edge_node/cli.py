@@ -14,6 +14,7 @@ import trio
 
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
+from edge_node.browse_cli import browse, import_tags
 from edge_node.config import load, make_endpoints
 from edge_node.errors import ConfigurationRejected, StateUnavailable
 from edge_node.probe_cli import read
@@ -43,6 +44,8 @@ def edge(context: click.Context, file: Path | None) -> None:
 
 
 edge.add_command(read)
+edge.add_command(browse)
+edge.add_command(import_tags)
 
 
 def run_node(file: Path) -> None:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Literal
 
+from edge_node.config import load
 from edge_node.drivers.base import ConfigError, DriverError, RawValue
 from edge_node.drivers.registry import Drivers
 from proto.control.device import DeviceDocument, Tag
@@ -60,6 +62,20 @@ class Reading:
     def is_good(self) -> bool:
         """Whether every tag has a value."""
         return self.error is None and all(tag.reason is None for tag in self.tags)
+
+
+def find_device(config: Path, name: str) -> DeviceDocument:
+    """Return one device of a configuration file.
+
+    Raises:
+        ConfigurationRejected: the file cannot be used.
+        ConfigError: there is no such device.
+    """
+    devices = {device.name: device for device in load(config).document.devices}
+    if name not in devices:
+        known = ", ".join(devices) or "none"
+        raise ConfigError([f"{config}: device {name!r} is not there, expected one of: {known}"])
+    return devices[name]
 
 
 def choose_tags(document: DeviceDocument, patterns: Sequence[str]) -> DeviceDocument:

@@ -8,11 +8,9 @@ from pathlib import Path
 import click
 import trio
 
-from edge_node.config import load
 from edge_node.drivers.base import ConfigError, RawValue
 from edge_node.errors import ConfigurationRejected
-from edge_node.probe import Reading, choose_tags, read_device
-from proto.control.device import DeviceDocument
+from edge_node.probe import Reading, choose_tags, find_device, read_device
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -30,7 +28,7 @@ def read(*, config: Path, device: str, tags: tuple[str, ...], frames: bool, as_j
     Exit status 0 when every tag has a value, 1 when not, 2 for a wrong configuration.
     """
     try:
-        document = choose_tags(_find(config, device), tags)
+        document = choose_tags(find_device(config, device), tags)
         reading = trio.run(read_device, document)
     except (ConfigurationRejected, ConfigError) as exc:
         for mistake in exc.mistakes:
@@ -42,14 +40,6 @@ def read(*, config: Path, device: str, tags: tuple[str, ...], frames: bool, as_j
         _show(reading, frames=frames)
     if not reading.is_good:
         sys.exit(EXIT_FAILED)
-
-
-def _find(config: Path, name: str) -> DeviceDocument:
-    devices = {device.name: device for device in load(config).document.devices}
-    if name not in devices:
-        known = ", ".join(devices) or "none"
-        raise ConfigError([f"{config}: device {name!r} is not there, expected one of: {known}"])
-    return devices[name]
 
 
 def _show(reading: Reading, *, frames: bool) -> None:

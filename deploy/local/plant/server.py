@@ -5,8 +5,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pymodbus.constants import ExcCodes
+from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+from pymodbus.simulator.simcore import SimCore
 
 from deploy.local.plant.image import UnitImage
 from deploy.local.plant.layout import UNITS
@@ -46,6 +48,7 @@ class PlantServer:
         """
         devices = [_device(image) for image in self._images]
         self._server = ModbusTcpServer(devices, address=self._address)
+        self._server.context = _Units(devices)
         if not await self._server.listen():
             host, port = self._address
             raise OSError(f"{host}:{port} cannot be listened at, is it taken?")
@@ -91,6 +94,28 @@ class PlantServer:
                 await server.async_setValues(
                     unit.unit_id, function, bit.address, [image.bit(bit.source)]
                 )
+
+
+class _Units(SimCore):
+    """The units; absent ones are spoken for as by a gateway, not taken for a defect."""
+
+    async def async_getValues(  # noqa: N802  # pymodbus's name
+        self, device_id: int, func_code: int, address: int, count: int = 1
+    ) -> list[int] | list[bool] | ExcCodes:
+        """Read, or say that there is no such unit."""
+        self._check(device_id)
+        return await super().async_getValues(device_id, func_code, address, count)
+
+    async def async_setValues(  # noqa: N802  # pymodbus's name
+        self, device_id: int, func_code: int, address: int, values: list[int] | list[bool]
+    ) -> ExcCodes | None:
+        """Write, or say that there is no such unit."""
+        self._check(device_id)
+        return await super().async_setValues(device_id, func_code, address, values)
+
+    def _check(self, device_id: int) -> None:
+        if device_id not in self.devices:
+            raise NoSuchIdException(f"unit {device_id}")
 
 
 def _device(image: UnitImage) -> SimDevice:

@@ -86,12 +86,21 @@ class _Findings:
 class GroupReader:
     """Reads the tags of one poll group.
 
+    Args:
+        device: for the log.
+        points: the group's tags.
+        learned: what the device taught, shared by its groups.
+        quiet: whether refusals are no news, as in a scan.
+
     Attributes:
         points: in the order of the values.
     """
 
-    def __init__(self, device: str, points: Sequence[Point], learned: Learned) -> None:
+    def __init__(
+        self, device: str, points: Sequence[Point], learned: Learned, *, quiet: bool = False
+    ) -> None:
         self._device = device
+        self._warn = _log.debug if quiet else _log.warning
         self._learned = learned
         self._refused_gaps: set[tuple[Table, int]] = set()
         self._quarantine: dict[int, _Quarantine] = {}
@@ -172,7 +181,7 @@ class GroupReader:
             for index, reason in findings.refused.items():
                 self._quarantine[index] = _Quarantine(reason, now + FIRST_RETRY_S)
                 column.bad[index] = reason
-                _log.warning(
+                self._warn(
                     "modbus_tag_quarantined",
                     device=self._device,
                     tag=self.points[index].name,
@@ -204,7 +213,7 @@ class GroupReader:
         else:
             limits = replace(limits, max_registers=min(granted, limits.max_registers))
         self._learned.limits = limits
-        _log.warning(
+        self._warn(
             "modbus_largest_request_learned",
             device=self._device,
             table=str(block.table),

@@ -1,0 +1,104 @@
+"""``nexus edge browse`` and ``nexus edge import``: what a device has, and what becomes of it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import trio
+
+from edge_node.drivers.base import ConfigError, DeviceUnreachable
+from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Table
+from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
+from edge_node.errors import ConfigurationRejected
+from edge_node.probe import find_device
+from edge_node.tag_table import format_table, format_tags_toml, parse_table
+
+EXIT_CONFIGURATION = 2
+_LAST_UNIT = 247
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("config", type=_FILE)
+@click.argument("device")
+@click.option(
+    "--table",
+    "tables",
+    type=click.Choice([table.value for table in Table]),
+    multiple=True,
+    help="Which tables; all four without.",
+)
+@click.option("--first", type=click.IntRange(0, HIGHEST_ADDRESS), default=0, show_default=True)
+@click.option("--last", type=click.IntRange(0, HIGHEST_ADDRESS), default=199, show_default=True)
+@click.option("--units", is_flag=True, help="Find the units behind the device's address instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of CSV.")
+def browse(
+    *,
+    config: Path,
+    device: str,
+    tables: tuple[str, ...],
+    first: int,
+    last: int,
+    units: bool,
+    as_json: bool,
+) -> None:
+    """Find out what DEVICE of CONFIG has: the addresses that can be read, or the units.
+
+    Prints CSV that `nexus edge import` makes tags of. Only reads, but a busy device may feel it:
+    use pause_s where that matters.
+    """
+    try:
+        connection = find_device(config, device).connection
+        if units:
+            present = trio.run(scan_units, connection, range(1, _LAST_UNIT + 1))
+            click.echo(json.dumps(present) if as_json else "\n".join(map(str, present)))
+            return
+        chosen = [Table(table) for table in tables] or list(Table)
+        found = trio.run(scan_addresses, connection, chosen, first, last)
+    except (ConfigurationRejected, ConfigError) as exc:
+        _stop(exc.mistakes)
+    except DeviceUnreachable as exc:
+        raise click.ClickException(f"{device}: {exc}") from exc
+    rows = [_row(one) for one in found]
+    click.echo(json.dumps(rows) if as_json else format_table(rows).rstrip("\n"))
+    click.echo(f"{device}: {len(rows)} addresses can be read", err=True)
+
+
+@click.command(name="import")
+@click.argument("table", type=_FILE)
+def import_tags(table: Path) -> None:
+    """Turn a TABLE of tags (CSV) into the TOML of a device's tags.
+
+    Columns are a tag's keys: name, address, datatype, unit, scale, low, high, writable and so on;
+    the first line names them.
+    """
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        _stop([f"{table}: cannot be read: {exc}"])
+    try:
+        tags = parse_table(text, str(table))
+    except ConfigError as exc:
+        _stop(exc.mistakes)
+    click.echo(format_tags_toml(tags).rstrip("\n"))
+
+
+def _row(found: Found) -> dict[str, object]:
+    """Return an address as a tag to begin with, and what it held."""
+    table = found.address.table
+    return {
+        "name": f"{table}/{found.address.number}",
+        "address": str(found.address),
+        "datatype": "bool" if table.is_bits else "uint16",
+        "description": f"held {found.value!r}",
+    }
+
+
+def _stop(mistakes: Sequence[str]) -> NoReturn:
+    for mistake in mistakes:
+        click.echo(mistake, err=True)
+    sys.exit(EXIT_CONFIGURATION)

@@ -1,0 +1,78 @@
+import tomllib
+
+import pytest
+
+from edge_node.drivers.base import ConfigError
+from edge_node.tag_table import format_table, format_tags_toml, parse_table
+
+
+def test_a_table_becomes_tags_that_toml_can_hold() -> None:
+    text = (
+        "name,address,datatype,unit,scale,writable,description\n"
+        'Temp,40101,int16,degC,0.1,,"Oven, front"\n'
+        "Run,coil:3,bool,,,yes,\n"
+    )
+    tags = parse_table(text, "tags.csv")
+    assert [tag.name for tag in tags] == ["Temp", "Run"]
+    document = tomllib.loads("[[devices]]\n" + format_tags_toml(tags))
+    assert document["devices"][0]["tags"] == [
+        {
+            "name": "Temp",
+            "address": "40101",
+            "datatype": "int16",
+            "unit": "degC",
+            "scale": 0.1,
+            "description": "Oven, front",
+        },
+        {"name": "Run", "address": "coil:3", "datatype": "bool", "writable": True},
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_spreadsheets_separate_cells_in_their_own_ways(delimiter: str) -> None:
+    text = "\ufeffname,address,datatype\r\nA,holding:1,uint16\r\n".replace(",", delimiter)
+    (tag,) = parse_table(text, "tags.csv")
+    assert (tag.name, tag.address) == ("A", "holding:1")
+
+
+def test_every_mistake_is_told_with_its_line() -> None:
+    text = (
+        "name,address,datatype,writable,low,colour\n"
+        "A,holding:1,uint16,,,\n"
+        "B,holding:70000,uint16,,,\n"
+        "C,holding:2,int17,,,\n"
+        "D,holding:3,uint16,perhaps,,\n"
+        "E,holding:4,uint16,,cold,\n"
+        "F,holding:5,uint16,,,red\n"
+        "G,holding:6,uint16,,,,more\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse_table(text, "tags.csv")
+    mistakes = caught.value.mistakes
+    assert mistakes[0] == "tags.csv: line 3: address 70000 is above 65535"
+    assert mistakes[1].startswith("tags.csv: line 4: datatype: Input should be 'bool', ")
+    assert mistakes[2] == "tags.csv: line 5: writable is 'perhaps', expected true or false"
+    assert mistakes[3].startswith("tags.csv: line 6: low: ")
+    assert mistakes[4].startswith("tags.csv: line 7: colour: ")
+    assert mistakes[5] == "tags.csv: line 8: 1 cells more than columns"
+    assert len(mistakes) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns are none, expected also address, datatype, name"),
+        ("name;typ\nA;int16\n", "columns are name, typ, expected also address, datatype"),
+        ("name,address,datatype\n", "no rows, expected one for each tag"),
+    ],
+)
+def test_a_table_without_what_matters_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_table(text, "tags.csv")
+
+
+def test_a_written_table_can_be_read() -> None:
+    rows = [{"name": "a,b", "address": "coil:0", "datatype": "bool"}]
+    (tag,) = parse_table(format_table(rows), "tags.csv")
+    assert tag.name == "a,b"
+    assert format_table([]) == "name,address,datatype\n"
