@@ -37,8 +37,17 @@ _USAGE = 2
     show_default=True,
     help="Seconds between two status messages on MQTT.",
 )
+@click.option(
+    "--share",
+    metavar="NAME",
+    help="Share the data with all historians that give the same name (MQTT 5 $share).",
+)
 def historian(
-    historian_id: str | None, buffer_mib: int, connections: int, status_interval_s: float
+    historian_id: str | None,
+    buffer_mib: int,
+    connections: int,
+    status_interval_s: float,
+    share: str | None,
 ) -> None:
     """Write everything that arrives as Sparkplug into TimescaleDB or PostgreSQL.
 
@@ -51,6 +60,7 @@ def historian(
             buffer_mib=buffer_mib,
             lanes=connections,
             status_interval_s=status_interval_s,
+            share=share,
         )
     except ConfigError as error:
         click.echo(f"historian: {error}", err=True)

@@ -19,7 +19,7 @@ from historian.inbox import Inbox
 from historian.ingest import Ingest, now_ms
 from historian.mqtt_link import MqttLink
 from historian.registry import Registry
-from historian.resolve import Resolver
+from historian.resolve import ResolveOptions, Resolver
 from historian.rows import Packer
 from historian.schema.migrate import migrate
 from historian.schema.server import DatabaseServer
@@ -56,7 +56,9 @@ class Historian:
         self._connections: list[Connection] = []
         self._inbox = Inbox(settings.buffer_bytes)
         registry = Registry(self._connect("registry", ()))
-        self._resolver = Resolver(registry.ids)
+        self._resolver = Resolver(
+            registry.ids, ResolveOptions(check_sequence=settings.share is None)
+        )
         self._side = SideTables(self._connect("side", CHECK_SETUP))
         self._acknowledgements = Acknowledgements(settings.historian_id)
         self._writer = Writer(
@@ -64,7 +66,7 @@ class Historian:
             counters=self.counters,
             on_commit=self._side.take_latest,
             on_receipts=self._acknowledgements.add,
-            options=WriterOptions(lanes=settings.lanes),
+            options=WriterOptions(lanes=settings.lanes, shared=settings.share is not None),
         )
         packer = Packer(oldest_ms=settings.oldest_ms, ahead_ms=settings.ahead_ms)
         self._ingest = Ingest(
@@ -81,7 +83,7 @@ class Historian:
             broker=settings.broker,
             client_id=f"nexus-historian-{settings.historian_id}",
             password=settings.mqtt_password,
-            filters=[(f"{NAMESPACE}/#", 0)],
+            filters=list_filters(settings.share),
             on_message=self._ingest.receive,
             on_connected=self._ingest.note_connection,
         )
@@ -241,6 +243,20 @@ class Historian:
                 await self._link.say(topic, self.status().model_dump_json().encode(), retain=True)
         except TimeoutError:
             log.debug("status_not_acknowledged", topic=topic)
+
+
+def list_filters(share: str | None) -> list[tuple[str, int]]:
+    """Topic filters and QoS: everything, or every birth and death and a share of the data.
+
+    A member of a share sees each birth before the data that follows it, as the broker sends what
+    it got in its order; gaps in the sequence numbers mean nothing to it.
+    """
+    if share is None:
+        return [(f"{NAMESPACE}/#", 0)]
+    lives = [f"{NAMESPACE}/+/{kind}/+" for kind in ("NBIRTH", "NDEATH")]
+    lives += [f"{NAMESPACE}/+/{kind}/+/+" for kind in ("DBIRTH", "DDEATH")]
+    data = [f"{NAMESPACE}/+/NDATA/+", f"{NAMESPACE}/+/DDATA/+/+"]
+    return [(topic, 0) for topic in (*lives, *(f"$share/{share}/{topic}" for topic in data))]
 
 
 def _version() -> str:

@@ -35,6 +35,7 @@ class Settings:
         ahead_ms: points further in the future are refused.
         status_interval_s: between two status messages.
         drain_s: how long a stop may take to store what was received.
+        share: name under which several historians share the data; ``None`` takes all of it.
     """
 
     broker: BrokerDocument
@@ -48,6 +49,7 @@ class Settings:
     ahead_ms: int = 86_400_000
     status_interval_s: float = 5.0
     drain_s: float = 30.0
+    share: str | None = None
 
 
 def read_settings(
@@ -57,6 +59,7 @@ def read_settings(
     buffer_mib: int = 256,
     lanes: int = 2,
     status_interval_s: float = 5.0,
+    share: str | None = None,
 ) -> Settings:
     """Read the settings.
 
@@ -85,6 +88,11 @@ def read_settings(
     name = historian_id or environment.get("NEXUS_HISTORIAN_ID") or socket.gethostname()
     if set(name) & set("/+#\x00"):
         raise ConfigError(f"historian id is {name!r}, expected a topic level without / + #")
+    if share is not None:
+        if not share or set(share) & set("/+#\x00"):
+            raise ConfigError(f"share is {share!r}, expected a name without / + #")
+        # Shared subscriptions are of MQTT 5.
+        broker = broker.model_copy(update={"protocol": "5"})
     return Settings(
         broker=broker,
         database_url=normalize_url(database_url),
@@ -94,6 +102,7 @@ def read_settings(
         buffer_bytes=buffer_mib * 2**20,
         lanes=lanes,
         status_interval_s=status_interval_s,
+        share=share,
     )
 
 

@@ -26,6 +26,9 @@ CHECK_SETUP: Final = (
 
 COMPRESS_DIRECTLY: Final = "SET LOCAL timescaledb.enable_direct_compress_copy = on"
 
+LOCK_CHECKS: Final = "SELECT pg_advisory_xact_lock(hashtext('historian.check'))"
+"""All historians of a share get every birth: one after the other looks what is there already."""
+
 INSERT_MISSING: Final = f"""
     INSERT INTO historian.sample ({_COLUMNS})
     SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}

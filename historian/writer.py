@@ -22,10 +22,11 @@ from historian.counters import Counters
 from historian.database import Connection, explain_errors
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
 from historian.rows import FULL_COLUMNS, PLAIN_COLUMNS, Rows
-from historian.statements import CHECK_SETUP, COMPRESS_DIRECTLY, INSERT_MISSING
+from historian.statements import CHECK_SETUP, COMPRESS_DIRECTLY, INSERT_MISSING, LOCK_CHECKS
 
 _EPOCH: Final = date(1970, 1, 1)
 _DAYS_AHEAD: Final = 2
+_OTHERS_COMMIT_S: Final = 1.0
 _DENSE: Final = 50
 """Rows of one metric in a batch from which on it is worth compressing at once."""
 
@@ -43,6 +44,8 @@ class WriterOptions:
     """A batch of this size is taken at once."""
     max_open_points: int = 200_000
     """Beyond this the decoding waits for a lane."""
+    shared: bool = False
+    """Whether other historians write the same births, and data that precedes them."""
 
 
 @dataclass(slots=True)
@@ -253,6 +256,9 @@ class Writer:
                 self._check_ready.clear()
             for event in check.after:
                 await event.wait()
+            if self._options.shared:
+                # Others have what was published just before a birth: they get time to commit it.
+                await asyncio.sleep(_OTHERS_COMMIT_S)
             await self._store_check(connection, check)
             self._on_receipts(check.receipts)
             self._checking = None
@@ -287,6 +293,8 @@ class Writer:
                     await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain)
                 if full:
                     await connection.copy("pg_temp.arriving", FULL_COLUMNS, full)
+                if self._options.shared:
+                    await session.execute(LOCK_CHECKS)
                 tag = await session.execute(INSERT_MISSING)
         return int(tag.rpartition(" ")[2])
 

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -87,15 +87,21 @@ def edge_node(broker: MqttBroker, node: NodeId = NODE) -> Iterator[Node]:
 
 @contextlib.asynccontextmanager
 async def running(
-    broker: MqttBroker, url: str, *, expect_complete: bool = True, **settings: Any
+    broker: MqttBroker,
+    url: str,
+    *,
+    expect_complete: bool = True,
+    historian_id: str = "test",
+    protocol: Literal["3.1.1", "5"] = "3.1.1",
+    **settings: Any,
 ) -> AsyncIterator[Historian]:
     """A historian that is connected; stopped as SIGTERM would stop it."""
     stop = asyncio.Event()
     historian = Historian(
         Settings(
-            broker=BrokerDocument(url=broker.url),
+            broker=BrokerDocument(url=broker.url, protocol=protocol),
             database_url=normalize_url(url),
-            historian_id="test",
+            historian_id=historian_id,
             **settings,
         )
     )

@@ -65,3 +65,10 @@ def test_mistakes_are_told_with_what_was_expected(
 )
 def test_every_form_of_address_becomes_one(url: str, normal: str) -> None:
     assert normalize_url(url) == normal
+
+
+def test_sharing_needs_mqtt_5_and_a_name_for_topics() -> None:
+    settings = read_settings({"NEXUS_DATABASE_URL": DATABASE}, share="history")
+    assert settings.broker.protocol == "5"
+    with pytest.raises(ConfigError, match="share is 'a/b', expected"):
+        read_settings({"NEXUS_DATABASE_URL": DATABASE}, share="a/b")
