@@ -229,9 +229,12 @@ class HostService:
             traffic.note(kind, text, now_ms())
 
     def _take(self, session: BrokerSession, events: Sequence[HostEvent]) -> None:
+        now = now_ms()
         for event in events:
             match event:
                 case MetricsChanged(node, device, changed):
+                    if changed and (traffic := session.traffic.get(node)) is not None:
+                        traffic.observe_metric(changed[0].timestamp_ms, now)
                     if self._owners.setdefault(node, session) is session:
                         self.writes.metrics_changed(node, device, changed)
                         for listener in self._listeners:

@@ -40,11 +40,17 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What arrived in a second, on average over one sampling interval."""
+    """What arrived in a second, on average over one sampling interval.
+
+    Attributes:
+        latency: of payloads.
+        metric_latency_ms: the longest time from a value's acquisition to its arrival.
+    """
 
     messages_per_s: float = 0.0
     metrics_per_s: float = 0.0
     latency: Latency | None = None
+    metric_latency_ms: int | None = None
 
     @property
     def clock_skew_ms(self) -> int | None:
@@ -69,6 +75,7 @@ class NodeTraffic:
 
     __slots__ = (
         "_least_ms",
+        "_metric_ms",
         "_metrics_before",
         "_most_ms",
         "_sampled_messages",
@@ -93,6 +100,7 @@ class NodeTraffic:
         self._sampled_ms = now_ms
         self._sampled_messages = 0
         self._metrics_before = 0
+        self._metric_ms: int | None = None
         self._timed = self._sum_ms = self._least_ms = self._most_ms = 0
 
     def observe(self, payload: bytes, now_ms: int) -> None:
@@ -114,6 +122,12 @@ class NodeTraffic:
         self._timed += 1
         self._sum_ms += late_ms
 
+    def observe_metric(self, acquired_ms: int, now_ms: int) -> None:
+        """Take note of when the first metric of a DATA message was acquired."""
+        late_ms = now_ms - acquired_ms
+        if self._metric_ms is None or late_ms > self._metric_ms:
+            self._metric_ms = late_ms
+
     def sample(self, view: NodeView | None, now_ms: int) -> None:
         """End a sampling interval; to be called every few seconds."""
         metrics = 0 if view is None else view.diagnostics.metrics
@@ -127,11 +141,13 @@ class NodeTraffic:
                 (self.messages - self._sampled_messages) * 1000 / elapsed_ms,
                 (metrics - self._metrics_before) * 1000 / elapsed_ms,
                 latency or self.rates.latency,
+                self.rates.metric_latency_ms if self._metric_ms is None else self._metric_ms,
             )
         self._sampled_ms = now_ms
         self._sampled_messages = self.messages
         self._metrics_before = metrics
         self._timed = self._sum_ms = 0
+        self._metric_ms = None
 
     def note(self, kind: JournalKind, text: str, now_ms: int) -> None:
         """Write into the journal."""

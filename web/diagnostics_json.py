@@ -64,5 +64,6 @@ def traffic_to_json(traffic: NodeTraffic) -> dict[str, Any]:
             "mean": round(latency.mean_ms, 1),
             "most": latency.most_ms,
         },
+        "metric_latency_ms": rates.metric_latency_ms,
         "clock_skew_ms": rates.clock_skew_ms,
     }

@@ -25,7 +25,7 @@ from web.node_json import metric_count, node_to_json, value_row
 INTERVAL_S: Final = 0.25
 MAX_VALUES: Final = 5_000
 """Values in one batch; the rest waits for the next."""
-MAX_METRICS: Final = 10_000
+MAX_METRICS: Final = 3_000
 """Metrics of whole nodes in one batch, so that a plant being born does not stop the host."""
 MAX_LINES: Final = 500
 """Notices and write results that wait for a slow client; the oldest go."""

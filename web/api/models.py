@@ -141,6 +141,8 @@ class TrafficJson(Answer):
     messages_per_s: float
     metrics_per_s: float
     latency_ms: LatencyJson | None
+    metric_latency_ms: int | None
+    """The longest time from a value's acquisition to its arrival."""
     clock_skew_ms: int | None
     """How far the node's clock is ahead, as its quickest message shows; behind is negative."""
 

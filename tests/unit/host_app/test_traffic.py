@@ -28,11 +28,14 @@ def test_rates_and_latency_are_those_of_the_last_interval() -> None:
     for late_ms in (10, 30, 20):
         traffic.observe(sent(5_000 - late_ms), 5_000)
     view.diagnostics.metrics += 500
+    for acquired_ms in (4_900, 4_500, 4_990):
+        traffic.observe_metric(acquired_ms, 5_000)
     traffic.sample(view, 6_000)
     assert traffic.rates.messages_per_s == pytest.approx(0.6)
     assert traffic.rates.metrics_per_s == pytest.approx(100)
     assert traffic.rates.latency == Latency(10, 20.0, 30)
     assert traffic.rates.clock_skew_ms == -10
+    assert traffic.rates.metric_latency_ms == 500
     traffic.sample(view, 11_000)
     assert traffic.rates.messages_per_s == 0
     assert traffic.rates.latency == Latency(10, 20.0, 30), "what is known was forgotten"
