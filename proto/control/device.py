@@ -225,9 +225,9 @@ class Device(Document):
     """Path of the device below the node's own in the Unified Namespace; its name when absent."""
 
     poll_groups: tuple[PollGroup, ...] = Field(default=(PollGroup(name="default"),), min_length=1)
+    """``[[devices.poll_groups]]``; one named ``default``, each second, where there is none."""
     instances: tuple[InstanceDocument, ...] = ()
     """Instances of the node's templates; their members become tags before this is checked."""
-    """``[[devices.poll_groups]]``; one named ``default``, each second, where there is none."""
 
 
 class ModbusDevice(Device):

@@ -87,10 +87,9 @@ def test_every_mistake_is_told_at_once_with_its_place(write: Write) -> None:
         driver = "modbus"
         connection = { host = "h", prot = 502, port = "x", unit_id = 1.5 }
         tags = [
-          { name = "a", address = "holding:1", writable = "maybe",
-            datatype = "int16", word_order = "middle" },
+          { name = "a", address = "holding:1", datatype = "int16", writable = "maybe" },
           { name = "b//c", address = 3, datatype = "int16" },
-          { datatype = "int16", max_silence_s = -1, address = "holding:2" },
+          { datatype = "int16", max_silence_s = -1, address = "x", word_order = "middle" },
         ]
         [[devices]]
         driver = "modbus"
@@ -113,16 +112,16 @@ def test_every_mistake_is_told_at_once_with_its_place(write: Write) -> None:
         "devices[press].connection.prot: is no known key, did you mean 'port'?",
         "devices[press].tags[a].writable: found 'maybe', expected true or false",
         (
-            "devices[press].tags[a].word_order: found 'middle', expected 'big', 'little', "
-            "'big-swapped' or 'little-swapped'"
-        ),
-        (
             "devices[press].tags[b//c].name: found 'b//c', expected names without '+' and '#', "
             "with single '/' between folders"
         ),
         "devices[press].tags[b//c].address: found 3, expected text",
         "devices[press].tags[2].name: is missing",
         "devices[press].tags[2].max_silence_s: found -1, expected more than 0.0",
+        (
+            "devices[press].tags[2].word_order: found 'middle', expected 'big', 'little', "
+            "'big-swapped' or 'little-swapped'"
+        ),
         "devices[1].name: is missing",
         "devices[1].connection: found 5, expected a table of keys",
         "devices[1].tags: found a list of 0, expected at least 1 of them",
@@ -172,8 +171,10 @@ def test_two_devices_must_not_share_topics_or_names(write: Write) -> None:
 def test_a_topic_prefix_must_be_topic_levels(write: Write) -> None:
     text = SOUND.replace('edge = "line-1"', 'edge = "line-1"\ntopic_prefix = "a/#"')
     assert mistakes(write(text)) == [
-        "node.topic_prefix: found 'a/#', expected topic levels without '+' and '#', "
-        "with single '/' between"
+        (
+            "node.topic_prefix: found 'a/#', expected topic levels without '+' and '#', "
+            "with single '/' between"
+        )
     ]
 
 
