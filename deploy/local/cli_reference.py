@@ -61,11 +61,16 @@ def _walk(context: click.Context) -> Iterator[click.Context]:
 
 
 @click.command()
-def reference() -> None:
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when the page is out of date.")
+def reference(check: bool) -> None:
     """Write docs/reference/cli.md again from what --help says."""
     group = click.get_current_context().find_root().command
     if not isinstance(group, click.Group):
         raise TypeError(f"{group!r} is not the command line, expected the group of all commands")
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(format_reference(group))
-    click.echo(f"wrote {PAGE.relative_to(ROOT)}", err=True)
+    name, text = PAGE.relative_to(ROOT), format_reference(group)
+    if check:
+        if PAGE.read_text() != text:
+            raise click.ClickException(f"{name} is out of date, run ./nexus reference")
+        return
+    PAGE.write_text(text)
+    click.echo(f"wrote {name}", err=True)
