@@ -2,8 +2,10 @@
 
 import re
 import signal
+from urllib.parse import urlsplit
 
 import pytest
+from paho.mqtt import publish
 from playwright.sync_api import Locator, Page, expect
 
 from deploy.local.stack import Stack
@@ -168,12 +170,30 @@ def test_a_rebirth_is_asked_for_and_seen_in_the_diagnostics(stack: Stack, filler
     filler.get_by_role("button", name="Diagnostics").click()
     diagnostics = filler.get_by_test_id("diagnostics")
     births = diagnostics.locator("dl > div", has_text="Births").locator("dd").first
+    expect(diagnostics.get_by_test_id("traffic")).to_contain_text("Messages a second")
     before = number(births.inner_text())
     filler.get_by_role("button", name="Request rebirth").click()
     expect(births).to_have_text(f"{before + 1:.0f}")
-    expect(filler.get_by_test_id("node-notices")).to_contain_text("admin asked for births")
+    expect(filler.get_by_test_id("journal")).to_contain_text("Born")
+    expect(filler.get_by_test_id("notices")).to_contain_text("admin asked for births")
     for device in ("Capper", "Filler", "Labeller"):
         expect(diagnostics.get_by_role("row", name=device)).to_contain_text("Online")
+
+
+def test_a_node_that_breaks_the_specification_is_named_with_what_it_breaks(
+    stack: Stack, filler: Page
+) -> None:
+    broker = urlsplit(stack.mqtt_url)
+    assert broker.hostname is not None
+    assert broker.port is not None
+    topic = "spBv1.0/Foreign/NDATA/Odd One"
+    publish.single(topic, b"\xff\xff", hostname=broker.hostname, port=broker.port)
+    filler.get_by_role("treeitem", name="Odd One").click()
+    filler.get_by_role("button", name="Diagnostics").click()
+    violations = filler.get_by_test_id("violations")
+    expect(violations).to_contain_text("payload cannot be decoded")
+    expect(filler.get_by_test_id("owner-state")).to_contain_text("Offline")
+    expect(filler.get_by_test_id("notices")).to_contain_text("Foreign/Odd One")
 
 
 def test_the_page_says_that_the_host_is_gone_and_comes_back_with_it(

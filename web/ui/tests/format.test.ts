@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { formatAge, formatDateTime, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
+import { formatAge, formatBytes, formatDateTime, formatRate, formatSpan, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
 import { formatQuality, qualityKind } from "../src/plant/quality";
 
 function context(datatype: string, changes: Partial<ValueContext> = {}): ValueContext {
@@ -91,6 +91,32 @@ describe("a unit", () => {
     [null, ""],
   ])("%s is printed %s", (unit, shown) => {
     expect(formatUnit(unit)).toBe(shown);
+  });
+});
+
+describe("amounts", () => {
+  it.each([
+    [512, "512\u00a0B"],
+    [1_500, "1.5\u00a0kB"],
+    [2_345_678, "2.3\u00a0MB"],
+  ])("%i bytes are %s", (bytes, shown) => {
+    expect(formatBytes(bytes)).toBe(shown);
+  });
+
+  it.each([
+    [3.4, "3\u00a0ms"],
+    [-250, "\u2212250\u00a0ms"],
+    [61_500, "61.5\u00a0s"],
+  ])("%f ms are %s", (ms, shown) => {
+    expect(formatSpan(ms)).toBe(shown);
+  });
+
+  it.each([
+    [0, "0"],
+    [3.14159, "3.1"],
+    [12_345.6, "12\u202f346"],
+  ])("%f a second is %s", (rate, shown) => {
+    expect(formatRate(rate)).toBe(shown);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { RateMeter } from "../src/plant/rate";
-import { isAbout, noticeTone } from "../src/session/notices";
+import { noticeTone } from "../src/session/notices";
 import { formatHash, parseHash, parseKey, selectionKey } from "../src/session/selection";
 import { Backoff } from "../src/wire/backoff";
 import { parseMessage } from "../src/wire/messages";
@@ -48,16 +48,6 @@ describe("points per second", () => {
 });
 
 describe("a notice", () => {
-  it.each([
-    ["g/e: births requested, no birth", true],
-    ["g/e is offline", true],
-    ["g/e/filler is offline", true],
-    ["g/e2 is offline", false],
-    ["broker: g/e", false],
-  ])("%s is about g/e: %s", (text, about) => {
-    expect(isAbout(text, "g/e")).toBe(about);
-  });
-
   it("of an unknown level is calm", () => {
     expect(["info", "warning", "error", "new"].map(noticeTone)).toEqual(["calm", "warning", "alarm", "calm"]);
   });

@@ -182,6 +182,29 @@ export function formatCount(count: number, noun: string): string {
   return `${grouped(String(count))} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Bytes in the largest unit that leaves at least one: 512 B, 1.5 kB, 2.3 MB. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let amount = bytes;
+  let unit = 0;
+  while (amount >= 1_000 && unit < units.length - 1) {
+    amount /= 1_000;
+    unit += 1;
+  }
+  return `${unit === 0 ? String(amount) : amount.toFixed(1)}\u00a0${units[unit] ?? ""}`;
+}
+
+/** A span of time in ms, seconds from ten thousand on. */
+export function formatSpan(ms: number): string {
+  const sign = ms < 0 ? MINUS : "";
+  const size = Math.abs(ms);
+  return size < 10_000 ? `${sign}${Math.round(size)}\u00a0ms` : `${sign}${(size / 1_000).toFixed(1)}\u00a0s`;
+}
+
+export function formatRate(perSecond: number): string {
+  return perSecond > 0 && perSecond < 100 ? perSecond.toFixed(1) : formatInteger(perSecond);
+}
+
 export function formatInteger(count: number): string {
   return grouped(String(Math.round(count)));
 }

@@ -48,6 +48,8 @@ export interface HostJson {
   readonly id: string;
   /** Whether STATE says online on every broker. */
   readonly online: boolean;
+  /** primary, active or passive: a passive host only listens. */
+  readonly mode?: string;
   /** What the host lacks, one sentence each. */
   readonly problems?: readonly string[];
 }

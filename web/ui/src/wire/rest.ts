@@ -4,6 +4,7 @@
  * The session is a cookie that scripts cannot read; every call is same-origin JSON.
  */
 
+import type { DiagnosticsJson } from "./diagnostics";
 import type { Value } from "./messages";
 
 /** The host answered, and refused. `message` is what it said. */
@@ -116,6 +117,11 @@ export async function requestWrite(address: MetricAddress, value: Value): Promis
   const id = field(await call("POST", "write", { ...address, value }), "id");
   if (id === null) throw new Refused(202, "The host accepted the write without naming it.");
   return id;
+}
+
+export async function nodeDiagnostics(group: string, edge: string): Promise<DiagnosticsJson> {
+  const path = `nodes/${encodeURIComponent(group)}/${encodeURIComponent(edge)}/diagnostics`;
+  return (await call("GET", path)) as DiagnosticsJson;
 }
 
 export async function requestRebirth(group: string, edge: string): Promise<void> {

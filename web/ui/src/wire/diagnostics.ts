@@ -1,0 +1,33 @@
+/** What the host tells of one node's behaviour. */
+
+export interface LatencyJson {
+  readonly least: number;
+  readonly mean: number;
+  readonly most: number;
+}
+
+export interface DiagnosticsJson {
+  readonly id: string;
+  readonly birth_ms: number | null;
+  readonly bd_seq: number | null;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly violations: readonly {
+    readonly kind: string;
+    /** The statement of the specification that it breaks; null for what may be a loss on the way. */
+    readonly statement: string | null;
+    readonly count: number;
+  }[];
+  readonly last_violation: string | null;
+  readonly traffic: {
+    readonly bytes: number;
+    readonly largest_payload_bytes: number;
+    readonly last_message_ms: number | null;
+    readonly messages_per_s: number;
+    readonly metrics_per_s: number;
+    readonly latency_ms: LatencyJson | null;
+    /** How far the node's clock is ahead. */
+    readonly clock_skew_ms: number | null;
+  };
+  /** Newest first. */
+  readonly journal: readonly { readonly at_ms: number; readonly kind: string; readonly text: string }[];
+}
