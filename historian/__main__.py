@@ -8,12 +8,13 @@ import click
 
 from historian.app import Historian
 from historian.errors import ConfigError, HistorianError
+from historian.offline import export, import_, report
 from historian.settings import Settings, read_settings
 
 _USAGE = 2
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--id", "historian_id", help="Name of this historian; the host's name when absent.")
 @click.option(
     "--buffer-mib",
@@ -42,7 +43,11 @@ _USAGE = 2
     metavar="NAME",
     help="Share the data with all historians that give the same name (MQTT 5 $share).",
 )
+@click.pass_context
 def historian(
+    context: click.Context,
+    /,
+    *,
     historian_id: str | None,
     buffer_mib: int,
     connections: int,
@@ -54,6 +59,8 @@ def historian(
     The broker and the database come from the environment: NEXUS_MQTT_URL, NEXUS_MQTT_USERNAME,
     NEXUS_MQTT_PASSWORD, NEXUS_DATABASE_URL (each also as NAME_FILE), NEXUS_TOPIC_PREFIX.
     """
+    if context.invoked_subcommand is not None:
+        return
     try:
         settings = read_settings(
             historian_id=historian_id,
@@ -98,6 +105,10 @@ async def run(settings: Settings) -> bool:
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
 
+
+historian.add_command(report)
+historian.add_command(export)
+historian.add_command(import_)
 
 if __name__ == "__main__":
     historian()

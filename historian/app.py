@@ -17,6 +17,7 @@ from historian.database import Connection
 from historian.errors import StorageUnavailable
 from historian.inbox import Inbox
 from historian.ingest import Ingest, now_ms
+from historian.maintenance import Maintenance
 from historian.mqtt_link import MqttLink
 from historian.registry import Registry
 from historian.resolve import ResolveOptions, Resolver
@@ -140,6 +141,7 @@ class Historian:
             tasks.create_task(self._side.run())
             tasks.create_task(self._ingest.run())
             tasks.create_task(self._ingest.run_ticks())
+            tasks.create_task(Maintenance(self._connect("maintenance", ())).run())
 
     async def _prepare_schema(self) -> None:
         backoff = Backoff()

@@ -66,12 +66,7 @@ def read_settings(
     Raises:
         ConfigError: a variable is missing or cannot work.
     """
-    database_url = _read_secret(environment, "NEXUS_DATABASE_URL")
-    if database_url is None:
-        raise ConfigError(
-            "NEXUS_DATABASE_URL is not set, expected postgresql://user:password@host/database"
-            " (or NEXUS_DATABASE_URL_FILE with the name of a file that holds it)"
-        )
+    database_url = read_database_url(environment)
     try:
         broker = BrokerDocument(
             url=environment.get("NEXUS_MQTT_URL", "mqtt://127.0.0.1:1883"),
@@ -95,7 +90,7 @@ def read_settings(
         broker = broker.model_copy(update={"protocol": "5"})
     return Settings(
         broker=broker,
-        database_url=normalize_url(database_url),
+        database_url=database_url,
         mqtt_password=_read_secret(environment, "NEXUS_MQTT_PASSWORD"),
         historian_id=name,
         topic_prefix=prefix,
@@ -104,6 +99,21 @@ def read_settings(
         status_interval_s=status_interval_s,
         share=share,
     )
+
+
+def read_database_url(environment: Mapping[str, str] = os.environ) -> str:
+    """The database, as a ``postgresql://`` address with its password.
+
+    Raises:
+        ConfigError: none is given, or it is no address of a PostgreSQL database.
+    """
+    given = _read_secret(environment, "NEXUS_DATABASE_URL")
+    if given is None:
+        raise ConfigError(
+            "NEXUS_DATABASE_URL is not set, expected postgresql://user:password@host/database"
+            " (or NEXUS_DATABASE_URL_FILE with the name of a file that holds it)"
+        )
+    return normalize_url(given)
 
 
 def _read_secret(environment: Mapping[str, str], name: str) -> str | None:

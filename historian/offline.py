@@ -1,0 +1,87 @@
+"""Commands that work on the historian's database alone: report, export, import."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from historian.errors import ConfigError, HistorianError
+from historian.report import read_report
+from historian.settings import read_database_url
+from historian.transfer import Selection, count_samples, export_csv, import_csv
+
+_USAGE = 2
+_EVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        click.echo(f"historian: {error}", err=True)
+        raise SystemExit(_USAGE) from error
+    except HistorianError as error:
+        click.echo(f"historian: {error}", err=True)
+        raise SystemExit(1) from error
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True)
+def report(as_json: bool, limit: int) -> None:
+    """Tell how many samples there are and what they take on disk, metric by metric."""
+    with _told():
+        found = read_report(read_database_url(), limit)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"bytes_per_point": found.bytes_per_point}))
+        return
+    per_point = "" if found.bytes_per_point is None else f", {found.bytes_per_point:.1f} a sample"
+    click.echo(f"{found.points:,} samples, {found.bytes:,} bytes on disk{per_point}")
+    click.echo(f"from {found.oldest or '-'} to {found.newest or '-'}")
+    for metric in found.metrics:
+        click.echo(f"{metric.points:>16,}  {metric.datatype:<9}  {metric.metric}")
+
+
+@click.command(name="export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--like", "pattern", default="%", show_default=True, help="group/edge/device/name.")
+@click.option("--from", "low", type=click.DateTime(), help="First moment, UTC; all when absent.")
+@click.option("--to", "high", type=click.DateTime(), help="First moment left out, UTC.")
+def export(file: Path, pattern: str, low: datetime | None, high: datetime | None) -> None:
+    """Write samples to a CSV file.
+
+    Metrics are chosen by a pattern with % and _ as in SQL.
+    """
+    selection = Selection(
+        pattern,
+        datetime(1, 1, 1, tzinfo=UTC) if low is None else low.replace(tzinfo=UTC),
+        _EVER if high is None else high.replace(tzinfo=UTC),
+    )
+    with _told():
+        url = read_database_url()
+        count = count_samples(url, selection)
+        with (
+            file.open("wb") as output,
+            click.progressbar(length=count + 1, label="export", file=sys.stderr) as bar,
+        ):
+            export_csv(url, selection, output, bar.update)
+    click.echo(f"{count:,} samples in {file}", err=True)
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(file: Path) -> None:
+    """Store the samples of an exported CSV file; those that are there already are left out."""
+    with (
+        _told(),
+        file.open("rb") as source,
+        click.progressbar(length=file.stat().st_size, label="import", file=sys.stderr) as bar,
+    ):
+        found, new = import_csv(read_database_url(), source, bar.update)
+    click.echo(f"{found:,} samples read, {new:,} of them new", err=True)

@@ -1,0 +1,164 @@
+"""Samples ⇄ CSV, streamed: what one historian exports, another imports, as often as one likes.
+
+The file has names instead of ids, so it stands on its own. What is there already (same metric, time
+and value) is not stored again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Final
+
+import psycopg
+from psycopg import sql
+
+from historian.errors import BatchRejected, StorageUnavailable
+from historian.statements import INSERT_MISSING
+
+COLUMNS: Final = (
+    "time",
+    "group_name",
+    "edge",
+    "device",
+    "metric",
+    "datatype",
+    "value",
+    "text",
+    "json",
+    "bytes",
+    "quality",
+    "sent",
+    "historical",
+)
+_BLOCK: Final = 1 << 20
+_CHOSEN: Final = """
+    FROM historian.sample AS s JOIN historian.metric AS m USING (metric_id)
+    WHERE concat_ws('/', m.group_name, m.edge, m.device, m.name) LIKE {pattern}
+        AND s.time >= {low} AND s.time < {high}
+"""
+_EXPORT: Final = f"""
+    COPY (
+        SELECT s.time, m.group_name, m.edge, m.device, m.name AS metric, m.datatype,
+            s.value, s.text, s.json, s.bytes, s.quality, s.sent, s.historical
+        {_CHOSEN}
+        ORDER BY s.metric_id, s.time
+    ) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+_STAGE: Final = (
+    "CREATE TEMP TABLE incoming (time timestamptz NOT NULL, group_name text NOT NULL,"
+    " edge text NOT NULL, device text, metric text NOT NULL, datatype text NOT NULL,"
+    " value float8, text text, json jsonb, bytes bytea, quality smallint NOT NULL,"
+    " sent timestamptz, historical boolean NOT NULL) ON COMMIT DROP"
+)
+_NEW_METRICS: Final = """
+    INSERT INTO historian.metric (group_name, edge, device, name, datatype)
+    SELECT DISTINCT group_name, edge, device, metric, datatype FROM incoming
+    ON CONFLICT (group_name, edge, coalesce(device, ''), name, datatype) DO NOTHING
+"""
+_ARRIVE: Final = """
+    CREATE TEMP TABLE arriving ON COMMIT DROP AS
+    SELECT i.time, m.metric_id, i.quality, i.historical, i.value, i.sent, i.text, i.json, i.bytes
+    FROM incoming AS i
+    JOIN historian.metric AS m
+        ON m.group_name = i.group_name AND m.edge = i.edge
+        AND m.device IS NOT DISTINCT FROM i.device AND m.name = i.metric AND m.datatype = i.datatype
+"""
+_DAYS: Final = """
+    SELECT historian.ensure_day(day)
+    FROM (SELECT DISTINCT (time AT TIME ZONE 'UTC')::date AS day FROM arriving) AS days
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which samples: metrics like a pattern (group/edge/device/name), in a half-open time."""
+
+    pattern: str
+    low: datetime
+    high: datetime
+
+
+def count_samples(url: str, selection: Selection) -> int:
+    """How many samples an export would have.
+
+    Raises:
+        StorageUnavailable: the database does not answer.
+    """
+    with _connect(url) as connection:
+        row = connection.execute(_fill(f"SELECT count(*) {_CHOSEN}", selection)).fetchone()
+        return int(row[0]) if row is not None else 0
+
+
+def export_csv(
+    url: str, selection: Selection, output: IO[bytes], progress: Callable[[int], None]
+) -> None:
+    """Write samples as CSV with a header line.
+
+    Args:
+        url: of the database.
+        selection: which samples.
+        output: where they go.
+        progress: called with the number of lines of each piece.
+
+    Raises:
+        StorageUnavailable: the database does not answer.
+    """
+    with _connect(url) as connection, connection.cursor() as cursor:
+        connection.execute("SET timezone = 'UTC'")
+        with cursor.copy(_fill(_EXPORT, selection)) as copy:
+            for piece in copy:
+                output.write(piece)
+                progress(bytes(piece).count(b"\n"))
+
+
+def import_csv(url: str, source: IO[bytes], progress: Callable[[int], None]) -> tuple[int, int]:
+    """Store samples of an export, all or none.
+
+    Args:
+        url: of the database.
+        source: the CSV.
+        progress: called with the number of bytes of each piece.
+
+    Returns:
+        How many samples the file had, and how many of them were new.
+
+    Raises:
+        BatchRejected: the file is not such an export.
+        StorageUnavailable: the database does not answer.
+    """
+    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+    statement = sql.SQL("COPY incoming ({}) FROM STDIN WITH (FORMAT csv)")
+    head = source.readline().decode(errors="replace").strip()
+    if head != ",".join(COLUMNS):
+        raise BatchRejected(f"import: the first line is {head[:80]!r}, expected an export's")
+    try:
+        with _connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute(_STAGE)
+            with cursor.copy(statement.format(columns)) as copy:
+                while block := source.read(_BLOCK):
+                    copy.write(block)
+                    progress(len(block))
+            cursor.execute(_NEW_METRICS)
+            cursor.execute(_ARRIVE)
+            found = cursor.rowcount
+            cursor.execute("ANALYZE arriving")
+            cursor.execute(_DAYS)
+            cursor.execute(INSERT_MISSING.encode())
+            return found, cursor.rowcount
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise BatchRejected(f"import: {str(error).strip()}") from error
+
+
+def _connect(url: str) -> psycopg.Connection:
+    try:
+        return psycopg.connect(url, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable(f"database: {str(error).strip()}") from error
+
+
+def _fill(statement: str, selection: Selection) -> sql.Composed:
+    return sql.SQL(statement).format(
+        pattern=sql.Literal(selection.pattern),
+        low=sql.Literal(selection.low),
+        high=sql.Literal(selection.high),
+    )

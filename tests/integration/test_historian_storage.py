@@ -1,0 +1,140 @@
+"""What is done with stored samples: retention, report, export, import."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from historian.__main__ import historian
+from historian.schema.migrate import migrate, normalize_url
+from tests.integration.historian_rig import query
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+KEPT_DAYS = 20
+
+
+@pytest.fixture
+def database(historian_databases: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give twenty days of two metrics, ten samples a day each."""
+    url = historian_databases
+    migrate(normalize_url(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.metric (group_name, edge, device, name, datatype)"
+            " VALUES ('plant', 'line', 'filler', 'level', 'Double'),"
+            " ('plant', 'line', 'filler', 'debug/trace', 'String')"
+        )
+        for day in range(KEPT_DAYS):
+            at = TODAY - timedelta(days=day)
+            connection.execute("SELECT historian.ensure_day(%s)", (at.date(),))
+            connection.execute(
+                "INSERT INTO historian.sample (time, metric_id, value, text)"
+                " SELECT %s + n * interval '1 min', m.metric_id,"
+                " CASE m.datatype WHEN 'Double' THEN n + 0.1 END,"
+                " CASE m.datatype WHEN 'String' THEN 'a, \"b\"' || n END"
+                " FROM historian.metric AS m, generate_series(1, 10) AS n",
+                (at,),
+            )
+    monkeypatch.setenv("NEXUS_DATABASE_URL", url)
+    return url
+
+
+def counts(url: str) -> dict[str, int]:
+    rows = query(url, "SELECT metric, count(*) AS n FROM historian.samples GROUP BY metric")
+    return {row["metric"]: row["n"] for row in rows}
+
+
+def test_without_rules_everything_is_kept(database: str) -> None:
+    (row,) = query(database, "SELECT * FROM historian.apply_retention()")
+    assert row == {"days_dropped": 0, "samples_deleted": 0}
+    assert counts(database) == {"level": 200, "debug/trace": 200}
+
+
+def test_most_particular_rule_counts_and_old_days_go_at_once(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.retention (pattern, keep)"
+            " VALUES ('plant/%', interval '10 days'), ('%/debug/%', interval '2 days')"
+        )
+        connection.execute(
+            "UPDATE historian.retention SET priority = 1 WHERE pattern LIKE '%debug%'"
+        )
+    (row,) = query(database, "SELECT * FROM historian.apply_retention()")
+    assert row["days_dropped"] >= 9
+    left = counts(database)
+    assert 100 <= left["level"] <= 110
+    assert 20 <= left["debug/trace"] <= 30
+    (again,) = query(database, "SELECT * FROM historian.apply_retention()")
+    assert again["days_dropped"] == 0
+
+
+def test_metric_without_rule_keeps_its_days(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.retention (pattern, keep) VALUES ('%/debug/%', '2 days')"
+        )
+    (row,) = query(database, "SELECT * FROM historian.apply_retention()")
+    assert row["days_dropped"] == 0
+    assert counts(database)["level"] == 200
+    assert counts(database)["debug/trace"] <= 30
+
+
+def test_report_counts_samples_and_bytes(database: str) -> None:
+    run = CliRunner().invoke(historian, ["report", "--json", "--limit", "1"])
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert report["points"] == 400
+    assert report["bytes"] > 8192
+    assert report["bytes_per_point"] == pytest.approx(report["bytes"] / 400)
+    assert [metric["points"] for metric in report["metrics"]] == [200]
+    spoken = CliRunner().invoke(historian, ["report"])
+    assert "plant/line/filler/level" in spoken.stdout
+
+
+def test_what_is_exported_can_be_imported_elsewhere_and_again(
+    database: str, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "samples.csv"
+    low = (TODAY - timedelta(days=4)).date().isoformat()
+    run = CliRunner().invoke(
+        historian, ["export", str(file), "--like", "plant/line/filler/%", "--from", low]
+    )
+    assert run.exit_code == 0, run.output
+    lines = file.read_text().splitlines()
+    assert lines[0].startswith("time,group_name,edge,device,metric,datatype,value")
+    assert len(lines) == 101
+    other = postgres_url
+    if other == database:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("DELETE FROM historian.sample")
+    else:
+        migrate(normalize_url(other))
+    monkeypatch.setenv("NEXUS_DATABASE_URL", other)
+    for expected in ("100 samples read, 100 of them new", "100 samples read, 0 of them new"):
+        run = CliRunner().invoke(historian, ["import", str(file)])
+        assert run.exit_code == 0, run.output
+        assert expected in run.stderr
+    assert counts(other) == {"level": 50, "debug/trace": 50}
+    texts = query(other, "SELECT DISTINCT text FROM historian.samples WHERE text LIKE '%%\"b\"1'")
+    assert texts == [{"text": 'a, "b"1'}]
+
+
+def test_file_that_is_no_export_is_refused(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_text("a,b\n1,2\n")
+    run = CliRunner().invoke(historian, ["import", str(file)])
+    assert run.exit_code == 1
+    assert "historian: import: " in run.stderr
+    assert counts(database)["level"] == 200
+
+
+def test_database_without_history_is_told(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_DATABASE_URL", postgres_url)
+    run = CliRunner().invoke(historian, ["report"])
+    assert run.exit_code == 1
+    assert "found no tables of the historian" in run.stderr
