@@ -160,7 +160,7 @@ def on_cable(cable: Cable, lines: Lines, unit_id: int, **more: Any) -> Driver:
     )
 
 
-async def test_two_units_on_one_serial_line_take_turns(cable: Cable) -> None:
+async def test_two_requests_are_never_at_once_on_one_rtu_bus(cable: Cable) -> None:
     lines = Lines()
     with serving(serial_server(cable)):
         first, second = on_cable(cable, lines, 1), on_cable(cable, lines, 2)

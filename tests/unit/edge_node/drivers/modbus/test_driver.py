@@ -99,6 +99,13 @@ async def test_a_poll_reads_every_table_in_few_requests(bench: Bench) -> None:
     await driver.aclose()
 
 
+async def test_registers_side_by_side_do_not_take_one_request_each(bench: Bench) -> None:
+    driver = bench.driver(*words(0, 100), *words(104, 20))
+    await driver.open()
+    assert (await driver.read("g")).requests == 1
+    assert bench.reads == [(3, 0, 124)]
+
+
 async def test_groups_are_polled_apart(bench: Bench) -> None:
     driver = bench.driver(*words(0, 2), *words(4, 1, poll_group="slow"), groups=("g", "slow"))
     await driver.open()
@@ -145,7 +152,7 @@ async def test_a_lost_answer_costs_one_retry_and_keeps_the_connection(
     assert bench.server.connects == 1
 
 
-async def test_a_stale_transaction_id_after_a_timeout_is_dropped(
+async def test_a_stale_modbus_transaction_id_after_a_timeout_is_dropped(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
     """The answer to the first request comes while the second one waits for its own."""
@@ -597,3 +604,18 @@ async def test_a_write_goes_before_the_rest_of_a_poll(
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(driver.write, "w0", 1)
     assert [pdu[0] for _, pdu in bench.server.requests] == [3, 6, 3, 3]
+
+
+async def test_polling_never_stops_for_good_however_many_errors_there_were(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    driver = bench.driver(*words(0, 1))
+    bench.server.outcome = lambda *_: []
+    for _ in range(50):
+        await driver.open()
+        with pytest.raises(DeviceUnreachable):
+            await driver.read("g")
+        await driver.aclose()
+    bench.server.outcome = lambda _unit, _pdu, answer: [(0, answer)]
+    await driver.open()
+    assert (await driver.read("g")).bad == {}

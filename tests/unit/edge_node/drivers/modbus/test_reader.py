@@ -49,7 +49,7 @@ class Reading:
         return {self.reader.points[i].name for i in column.bad}
 
 
-async def test_an_illegal_address_is_isolated_and_its_neighbours_stay_good() -> None:
+async def test_an_illegal_address_does_not_break_collection() -> None:
     reading = Reading(range(100))
     reading.unit.missing.add(41)
     first = await reading.poll()
@@ -108,7 +108,9 @@ async def test_a_gap_that_may_not_be_read_is_read_around() -> None:
 
 
 @pytest.mark.parametrize("exception", [2, 3])
-async def test_the_largest_request_of_a_device_is_learned(exception: int) -> None:
+async def test_devices_that_refuse_125_register_reads_are_read_in_smaller_ones(
+    exception: int,
+) -> None:
     reading = Reading(range(250))
     reading.unit.most = 100
     reading.unit.size_exception = exception
