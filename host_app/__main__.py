@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -12,13 +11,13 @@ from urllib.parse import urlsplit
 import click
 import structlog
 
+from host_app.add_user import read_password, store_user
 from host_app.audit import Audit
 from host_app.broker_session import BrokerSession
 from host_app.database import Database
 from host_app.errors import ConfigError, HostError, StorageUnavailable
 from host_app.leader import LEAVE_LIMIT_S, Leadership
 from host_app.mqtt_stream import Endpoint
-from host_app.passwords import check_new_password
 from host_app.scope import Mode, NodeFilter
 from host_app.service import HostService
 from host_app.settings import Protocol, Secrets, make_endpoints, read_secrets
@@ -208,7 +207,7 @@ def host(  # noqa: PLR0917  # click passes them by name
     try:
         secrets = read_secrets()
         if add_user is not None:
-            asyncio.run(_add_user(secrets, add_user, _read_password(), role))
+            asyncio.run(store_user(secrets, add_user, read_password(), role))
             return
         endpoints = make_endpoints(
             mqtt_urls,
@@ -329,31 +328,6 @@ async def _flush(audit: Audit) -> None:
             await audit.flush()
     except (StorageUnavailable, TimeoutError) as exc:
         log.warning("audit_not_stored", reason=str(exc) or "the database is too slow")
-
-
-async def _add_user(secrets: Secrets, name: str, password: str, role: str | None) -> None:
-    if secrets.database_url is None:
-        raise ConfigError("no database is configured, set NEXUS_DATABASE_URL")
-    database = Database(secrets.database_url)
-    users = Users(database)
-    try:
-        await database.connect_once(users.load)
-        await users.set_password(name, password, None if role is None else Role(role))
-    except ValueError as exc:
-        raise ConfigError(str(exc)) from exc
-    finally:
-        await database.close()
-
-
-def _read_password() -> str:
-    if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    try:
-        return check_new_password(password)
-    except ValueError as exc:
-        raise ConfigError(str(exc)) from exc
 
 
 def _fail(exc: Exception, status: int) -> NoReturn:
