@@ -1,5 +1,6 @@
 """What a device's supervisor counts, and how it reads in the status document."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +16,7 @@ class DeviceState:
     Attributes:
         since_ms: when ``state`` was entered.
         bad: poll group → how many of its tags had no value in the last poll.
+        problems: poll group → the first of those tags and why.
     """
 
     state: DeviceStateName
@@ -27,6 +29,7 @@ class DeviceState:
     reconnects: int = 0
     writes: int = 0
     bad: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def enter(self, state: DeviceStateName, now_ms: int, reason: str | None = None) -> bool:
         """Change the state; entering the same state again only changes the reason.
@@ -54,4 +57,5 @@ class DeviceState:
             reconnects=self.reconnects,
             writes=self.writes,
             bad_tags=sum(self.bad.values()),
+            problems={tag: why for group in self.problems.values() for tag, why in group.items()},
         )

@@ -5,7 +5,8 @@ go is the sink's business: nothing of MQTT is known here.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, NoReturn, Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from proto.control.device import Device
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
 MAX_WAITING_WRITES: Final = 1000
+MAX_PROBLEMS: Final = 20
 
 log = structlog.get_logger(__name__)
 
@@ -154,17 +156,22 @@ class DeviceSupervisor:
         state.polls += 1
         state.requests += poll.requests
         if poll.bad or state.bad:
-            self._count_bad(group, len(poll.bad))
+            self._count_bad(group, poll.bad)
             if poll.bad:
                 self._log.debug("tags_bad", group=group, tags=len(poll.bad))
         return self.tags.groups[group].process(poll)
 
-    def _count_bad(self, group: str, count: int) -> None:
-        if count:
+    def _count_bad(self, group: str, bad: Mapping[int, str]) -> None:
+        if count := len(bad):
+            infos = self._driver.groups[group]
+            self.state.problems[group] = {
+                infos[index].name: reason for index, reason in islice(bad.items(), MAX_PROBLEMS)
+            }
             if group not in self.state.bad:
                 self._log.error("poll_has_bad_tags", group=group, tags=count)
             self.state.bad[group] = count
         elif self.state.bad.pop(group, None):
+            self.state.problems.pop(group, None)
             self._log.info("poll_good_again", group=group)
 
     async def _write(self, tag: str, value: object, beats: Beats) -> None:
@@ -198,6 +205,7 @@ class DeviceSupervisor:
         else:
             self._log.debug("device_still_offline", reason=reason)
         self.state.bad.clear()
+        self.state.problems.clear()
         for tag, _ in self._writes:
             self._refuse(tag, "the device was lost")
         self._writes.clear()

@@ -20,6 +20,8 @@ class DeviceStatus(Document):
     reconnects: int = 0
     writes: int = 0
     bad_tags: int = 0
+    problems: dict[str, str] = Field(default_factory=dict)
+    """Tags without a value and why, the first twenty of each poll group."""
 
 
 class NodeCounters(Document):

@@ -219,9 +219,11 @@ async def test_bad_tags_are_counted_and_told_on_the_change_only(
         await trio.sleep(60)
     assert [e["event"] for e in logs if e["log_level"] == "error"] == ["poll_has_bad_tags"]
     assert bench.state.document().bad_tags == 1
+    assert bench.state.document().problems == {"speed": "illegal address"}
     bench.driver.bad = set()
     await trio.sleep(3)
     assert bench.state.document().bad_tags == 0
+    assert bench.state.document().problems == {}
     qualities = [dict(report.qualities) for _, _, report in bench.sink.reports]
     assert qualities == [{1: 0}, {1: 192}]
     nursery.cancel_scope.cancel()
