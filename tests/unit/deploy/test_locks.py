@@ -1,4 +1,4 @@
-"""The lock files hold what pyproject.toml asks for, with hashes, and say nothing of this machine."""
+"""The lock files hold what pyproject.toml asks for, with hashes, and name no machine of ours."""
 
 import re
 import tomllib
@@ -34,7 +34,9 @@ def test_lock_holds_every_direct_dependency(lock: str) -> None:
 def test_lock_has_hashes_and_names_no_index(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert text.count("==") == len(read_pins(lock))
-    assert all("--hash=sha256:" in entry for entry in re.split(r"^(?=[a-z])", text, flags=re.M)[1:])
+    assert all(
+        "--hash=sha256:" in entry for entry in re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    )
     assert "://" not in text
 
 
