@@ -19,6 +19,7 @@ from edge_node.node_link import NodeLink
 from edge_node.pipeline.tags import DeviceTags
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.supervisor import DeviceSupervisor
+from edge_node.templates import InstancePacker, define_templates, member_writes
 from edge_node.uns import UnsMirror
 from edge_node.uns_topics import device_path
 from edge_node.version import find_version
@@ -85,6 +86,7 @@ class EdgeNode:
             for device in document.devices
             if device.enabled
         }
+        instances = configuration.instances if sparkplug.templates == "instances" else {}
         self._mirror = UnsMirror(document, tags, started_ms=self._started_ms)
         self._publisher = Publisher(
             session,
@@ -104,6 +106,7 @@ class EdgeNode:
                 reboot=sparkplug.allow_reboot,
                 next_server=sparkplug.allow_next_server,
             )
+            + define_templates(tags, instances, sparkplug.template_names)
         )
         self._info = NodeInfo(partial(session.alias, None))
         self._disabled = {
@@ -115,8 +118,12 @@ class EdgeNode:
         for device in document.devices:
             if device.enabled:
                 path = device_path(document.uns, device) if document.uns.enabled else None
+                own = instances.get(device.name)
                 self._publisher.define_device(
-                    device.name, tags[device.name], define_metrics(tags[device.name], path)
+                    device.name,
+                    tags[device.name],
+                    define_metrics(tags[device.name], path),
+                    InstancePacker(tags[device.name], own) if own else None,
                 )
                 self._supervisors[device.name] = DeviceSupervisor(
                     device,
@@ -188,7 +195,8 @@ class EdgeNode:
         elif request.metric == DEVICE_REBIRTH:
             self._publisher.rebirth_device(request.device)
         else:
-            self._supervisors[request.device].write(request.metric, request.value)
+            for tag, value in member_writes(request.metric, request.value):
+                self._supervisors[request.device].write(tag, value)
 
     def _facts(self) -> NodeFacts:
         up = sum(s.state.state == "online" for s in self._supervisors.values())

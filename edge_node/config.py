@@ -7,7 +7,7 @@ import os
 import ssl
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,12 @@ from edge_node.drivers.registry import Drivers
 from edge_node.errors import ConfigurationRejected
 from edge_node.mistakes import explain
 from edge_node.mqtt_socket import Endpoint
+from edge_node.templates import Instances, find_template_clashes
 from edge_node.uns_topics import find_topic_clashes
 from proto.control.broker import BrokerDocument, BrokerListDocument
 from proto.control.device import DeviceDocument
 from proto.control.node import NodeDocument
+from proto.control.template_expansion import expand_templates, without_templates
 
 URL_VARIABLE: Final = "NEXUS_MQTT_URL"
 USERNAME_VARIABLE: Final = "NEXUS_MQTT_USERNAME"
@@ -33,10 +35,17 @@ _DEVICE: Final[TypeAdapter[Any]] = TypeAdapter(DeviceDocument)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A checked configuration, with the drivers that were made from it."""
+    """A checked configuration, with the drivers that were made from it.
+
+    Attributes:
+        document: with the members of template instances as ordinary tags.
+        drivers: by device.
+        instances: what those members belong to, by device.
+    """
 
     document: NodeDocument
     drivers: Mapping[str, Driver]
+    instances: Instances = field(default_factory=dict)
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -86,6 +95,8 @@ def _apply_environment(data: dict[str, Any], environment: Mapping[str, str]) -> 
 
 
 def _check(data: dict[str, Any], file: str) -> Configuration:
+    expansion = expand_templates(data)
+    data = expansion.data
     mistakes: list[str] = []
     document: NodeDocument | None = None
     try:
@@ -96,9 +107,11 @@ def _check(data: dict[str, Any], file: str) -> Configuration:
     if document is not None:
         mistakes += find_topic_clashes(document)
         mistakes += _find_twins(document)
+        mistakes += find_template_clashes(document, drivers, expansion.instances)
+    mistakes = [*expansion.mistakes, *expansion.retell(mistakes)]
     if document is None or mistakes:
         raise ConfigurationRejected([f"{file}: {mistake}" for mistake in mistakes])
-    return Configuration(document, drivers)
+    return Configuration(without_templates(document), drivers, expansion.instances)
 
 
 def _make_drivers(devices: object, mistakes: list[str]) -> dict[str, Driver]:

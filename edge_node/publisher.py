@@ -5,7 +5,7 @@ was given, in the session's order. Nothing here waits but the batch windows' tas
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from edge_node.drivers.base import QUALITY_BAD
 from edge_node.metrics import current_readings, misfit
 from edge_node.pipeline.report import Report
 from edge_node.pipeline.tags import DeviceTags, TagSpec
+from edge_node.templates import InstancePacker
 from edge_node.uns import UnsMirror
 from proto.sparkplug.codec import Payload, encode_payload
 from proto.sparkplug.compression import Compression, compress
@@ -59,6 +60,8 @@ class _Outlet:
 
     Attributes:
         definition_bytes: how large its birth is, texts as values aside.
+        packer: gathers the members of template instances, where there are any.
+        points: how many values its birth has.
         online: whether it answers.
         too_large: whether its birth cannot be sent.
         refused: tags whose value did not fit, and that was told.
@@ -70,15 +73,26 @@ class _Outlet:
         "definition_bytes",
         "name",
         "online",
+        "packer",
         "pending",
+        "points",
         "refused",
         "tags",
         "too_large",
     )
 
-    def __init__(self, name: str, tags: DeviceTags, aliases: list[int], size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        tags: DeviceTags,
+        aliases: list[int],
+        size: int,
+        packer: InstancePacker | None = None,
+    ) -> None:
         self.name = name
         self.tags = tags
+        self.packer = packer
+        self.points = len(aliases) if packer is None else packer.count(len(aliases))
         self.aliases = aliases
         self.by_alias: dict[int, TagSpec] = dict(zip(aliases, tags.tags, strict=True))
         self.definition_bytes = size
@@ -86,6 +100,10 @@ class _Outlet:
         self.too_large = False
         self.pending: list[Reading] = []
         self.refused: set[str] = set()
+
+    def pack(self, readings: list[Reading]) -> list[Reading]:
+        """Return readings as the session knows them."""
+        return readings if self.packer is None else self.packer.pack(readings)
 
 
 class Publisher:
@@ -127,18 +145,36 @@ class Publisher:
         self._session.set_node_metrics(metrics)
         self._node_points = sum(1 for m in metrics if m.name and not is_control(m.name))
 
-    def define_device(self, name: str, tags: DeviceTags, metrics: Sequence[Metric]) -> None:
+    def define_device(
+        self,
+        name: str,
+        tags: DeviceTags,
+        metrics: Sequence[Metric],
+        packer: InstancePacker | None = None,
+    ) -> None:
         """Define a device.
 
         Args:
             name: the device's id.
             tags: its tags.
             metrics: its metrics; the tags' come among them by name.
+            packer: for the tags that are published as members of template instances.
         """
+        values = len(metrics)
+        if packer is not None:
+            metrics = packer.define(metrics)
+            values += len(packer.names)
         self._session.set_device(name, metrics)
-        aliases = [self._session.alias(name, tag.name) for tag in tags.tags]
-        size = len(encode_payload(Payload(0, 0, tuple(metrics)))) + _VALUE_BYTES * len(metrics)
-        self._outlets[name] = _Outlet(name, tags, aliases, size)
+        numbers: Mapping[str, int] = {}
+        if packer is not None:
+            packer.attach({each: self._session.alias(name, each) for each in packer.names})
+            numbers = packer.numbers
+        aliases = [
+            numbers[tag.name] if tag.name in numbers else self._session.alias(name, tag.name)
+            for tag in tags.tags
+        ]
+        size = len(encode_payload(Payload(0, 0, tuple(metrics)))) + _VALUE_BYTES * values
+        self._outlets[name] = _Outlet(name, tags, aliases, size, packer)
 
     # What the devices do.
 
@@ -215,15 +251,16 @@ class Publisher:
         if session.state is not EdgeState.BORN:
             # They go into the next birth, which must not fail for one of them.
             readings = self._fitting(outlet, readings)
+        packed = outlet.pack(readings)
         try:
-            message = session.data(outlet.name, readings, self._now_ms())
+            message = session.data(outlet.name, packed, self._now_ms())
         except LocalError:
-            readings = self._fitting(outlet, readings)
-            message = session.data(outlet.name, readings, self._now_ms())
+            packed = outlet.pack(self._fitting(outlet, readings))
+            message = session.data(outlet.name, packed, self._now_ms())
         if message is None:
-            self._counters.points_unsent += len(readings)
+            self._counters.points_unsent += len(packed)
         else:
-            self._counters.points_published += len(readings)
+            self._counters.points_published += len(packed)
             self._pass_on(message)
 
     def _fitting(self, outlet: _Outlet, readings: Iterable[Reading]) -> list[Reading]:
@@ -260,7 +297,7 @@ class Publisher:
             self._publish(self._session.device_offline(outlet.name, now_ms))
         else:
             readings = current_readings(outlet.tags, outlet.aliases, now_ms)
-            fitting = self._fitting(outlet, readings)
+            fitting = outlet.pack(self._fitting(outlet, readings))
             self._publish(self._session.device_online(outlet.name, now_ms, fitting))
         if too_large and not outlet.too_large:
             log.error(
@@ -343,7 +380,7 @@ class Publisher:
                 counters.points_published += self._node_points
             elif levels[2] == "DBIRTH":
                 counters.births += 1
-                counters.points_published += len(self._outlets[levels[4]].aliases)
+                counters.points_published += self._outlets[levels[4]].points
             self._pass_on(message, compressible=not levels[2].endswith("DEATH"))
 
     def _pass_on(self, message: Publish, *, compressible: bool = True) -> None:

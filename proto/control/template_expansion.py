@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from proto.control.document import TagName
 from proto.control.node import NodeDocument
 from proto.control.template import (
     INSTANCE_NAME,
@@ -26,6 +27,7 @@ _TEXTS: Final = frozenset({"address", "description", "poll_group", "unit"})
 """Keys that want a text: a number that stands for it is written out."""
 _SAME_FOR_ALL: Final = frozenset({"name", "datatype"})
 """Keys that make the type: they are the same in every instance."""
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(TagName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Expansion:
         origin = self._origins.get(tag)
         if origin is None:
             return mistake
-        shared = key in _SAME_FOR_ALL or key not in origin.filled
+        shared = key != "name" and key not in origin.filled
         return (origin.in_template if shared else origin.in_instance) + mistake.removeprefix(tag)
 
 
@@ -130,8 +132,11 @@ def _check_members(template: TemplateDocument) -> list[str]:
     for index, member in enumerate(template.members):
         name = member.get("name")
         where = f"templates[{template.name}].members[{name or index}]"
-        if not isinstance(name, str) or not name:
-            mistakes.append(f"{where}.name: found {name!r}, expected the member's name")
+        if not isinstance(name, str) or not _is_name(name):
+            mistakes.append(
+                f"{where}.name: found {name!r}, expected names without '+' and '#', "
+                "with single '/' between folders"
+            )
         elif name.casefold() in seen:
             mistakes.append(f"{where}.name: is another member's too, whose case does not count")
         else:
@@ -147,6 +152,14 @@ def _check_members(template: TemplateDocument) -> list[str]:
             else:
                 mistakes += [f"{where}.{key}: {fault}" for fault in check_text(value, types)]
     return mistakes
+
+
+def _is_name(name: str) -> bool:
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 def _expand_device(

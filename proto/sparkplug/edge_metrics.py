@@ -27,8 +27,10 @@ from proto.sparkplug.metrics import (
     Value,
     quality_property,
 )
+from proto.sparkplug.templates import merge_instance
 from proto.sparkplug.values import check_property, check_value
 
+_TEMPLATE: Final = DataType.TEMPLATE
 _QUALITIES: Final = frozenset({QUALITY_BAD, QUALITY_GOOD, QUALITY_STALE})
 
 
@@ -169,6 +171,8 @@ class MetricTable:
             self._field(slot, value)  # births must find only what fits
             if quality != QUALITY_GOOD:
                 _checked_quality(quality, slot.name)
+            if slot.datatype is _TEMPLATE:  # may be a part; births need the whole
+                value = merge_instance(slot.value, value)  # noqa: PLW2901  # told, then kept
             slot.value, slot.timestamp_ms, slot.quality = value, timestamp_ms, quality
 
     def encode_live(self, readings: Iterable[Reading]) -> list[bytes]:
@@ -192,7 +196,11 @@ class MetricTable:
             field = self._field(slot, value)
             if quality != QUALITY_GOOD:
                 _checked_quality(quality, slot.name)
-            slot.value, slot.timestamp_ms, slot.quality = value, timestamp_ms, quality
+            if slot.datatype is _TEMPLATE:
+                slot.value = merge_instance(slot.value, value)  # births need the whole
+            else:
+                slot.value = value
+            slot.timestamp_ms, slot.quality = timestamp_ms, quality
             if quality == QUALITY_GOOD and slot.sent_quality == QUALITY_GOOD:
                 append(wrap(slot.key + timed + field))
             else:

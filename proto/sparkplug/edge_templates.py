@@ -1,18 +1,23 @@
 """Do the templates of a node's births keep to what they promised (specification 6.4.14)?"""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from proto.sparkplug.errors import InvalidMetric
 from proto.sparkplug.metrics import Metric, Template
 
+TYPES_FOLDER: Final = "_types_/"
+"""Where some nodes keep definitions; instances then refer to them without it."""
+
 
 def template_definitions(metrics: Iterable[Metric]) -> dict[str, Template]:
     """The template definitions among metrics, by the name instances refer to."""
-    return {
-        metric.name: metric.value
-        for metric in metrics
-        if metric.name and isinstance(metric.value, Template) and metric.value.is_definition
-    }
+    definitions: dict[str, Template] = {}
+    for metric in metrics:
+        if metric.name and isinstance(metric.value, Template) and metric.value.is_definition:
+            definitions[metric.name] = metric.value
+            definitions.setdefault(metric.name.removeprefix(TYPES_FOLDER), metric.value)
+    return definitions
 
 
 def check_template_instance(

@@ -19,6 +19,7 @@ from proto.sparkplug.metrics import (
     Value,
 )
 from proto.sparkplug.node_view import Branch, MetricView, NodeView
+from proto.sparkplug.templates import merge_instance, read_instance
 from proto.sparkplug.values import check_value
 
 
@@ -37,6 +38,7 @@ class DataOutcome(NamedTuple):
     faults: list[Fault]
 
 
+_TEMPLATE: Final = DataType.TEMPLATE
 _TYPES: Final[dict[int, DataType]] = {int(datatype): datatype for datatype in METRIC_TYPES}
 _GUESSED: Final = {
     "int_value": DataType.INT32,
@@ -173,6 +175,8 @@ def apply_data(branch: Branch, payload: PbPayload, now_ms: int) -> DataOutcome:
         try:
             if (told := wire.datatype) and told != datatype:
                 value = _retyped(wire, view, faults)
+            elif datatype is _TEMPLATE:  # data may carry some members only (6.4.14)
+                value = merge_instance(view.value, read_instance(wire, view.value))
             else:
                 value = metric_value(wire, datatype)
         except (PayloadError, LocalError) as error:
