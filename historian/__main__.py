@@ -43,6 +43,12 @@ _USAGE = 2
     metavar="NAME",
     help="Share the data with all historians that give the same name (MQTT 5 $share).",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    help="Serve /metrics, /healthz and /readyz on this port; left out when absent.",
+)
+@click.option("--metrics-bind", default="127.0.0.1", show_default=True, help="Address of these.")
 @click.pass_context
 def historian(
     context: click.Context,
@@ -53,6 +59,8 @@ def historian(
     connections: int,
     status_interval_s: float,
     share: str | None,
+    metrics_port: int | None,
+    metrics_bind: str,
 ) -> None:
     """Write everything that arrives as Sparkplug into TimescaleDB or PostgreSQL.
 
@@ -68,6 +76,8 @@ def historian(
             lanes=connections,
             status_interval_s=status_interval_s,
             share=share,
+            metrics_port=metrics_port,
+            metrics_bind=metrics_bind,
         )
     except ConfigError as error:
         click.echo(f"historian: {error}", err=True)
@@ -76,7 +86,7 @@ def historian(
         complete = asyncio.run(run(settings))
     except HistorianError as error:
         click.echo(f"historian: {error}", err=True)
-        raise SystemExit(1) from error
+        raise SystemExit(_USAGE if isinstance(error, ConfigError) else 1) from error
     raise SystemExit(0 if complete else 1)
 
 

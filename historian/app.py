@@ -19,6 +19,7 @@ from historian.inbox import Inbox
 from historian.ingest import Ingest, now_ms
 from historian.maintenance import Maintenance
 from historian.mqtt_link import MqttLink
+from historian.probes import Probes
 from historian.registry import Registry
 from historian.resolve import ResolveOptions, Resolver
 from historian.rows import Packer
@@ -115,6 +116,7 @@ class Historian:
             links = tasks.create_task(self._link.run())
             status = tasks.create_task(self._report())
             receipts = tasks.create_task(self._acknowledge())
+            probes = tasks.create_task(self._serve_probes())
             work = tasks.create_task(self._work())
             await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -124,8 +126,8 @@ class Historian:
             self._send_acknowledgements()
             await self._say_status()
             await self._link.leave()
-            links.cancel()
-            work.cancel()
+            for task in (links, work, probes):
+                task.cancel()
         log.info(
             "historian_stopped",
             stored=self.counters.points_stored,
@@ -225,6 +227,25 @@ class Historian:
             await self._link.connected.wait()
             await self._say_status()
             await asyncio.sleep(self._settings.status_interval_s)
+
+    def explain_unready(self) -> str | None:
+        """Why values do not get from the broker into the database now; ``None`` when they do."""
+        if not self.is_receiving:
+            return f"broker {self._settings.broker.url} is not connected"
+        if self.server is None:
+            return "database is not connected yet"
+        if self._writer.away is not None:
+            return f"database is away: {self._writer.away}"
+        return None
+
+    async def _serve_probes(self) -> None:
+        settings = self._settings
+        if settings.metrics_port is not None:
+            await Probes(self.status, self.explain_unready).run(
+                settings.metrics_bind,
+                settings.metrics_port,
+                lambda port: log.info("metrics_served", address=f"{settings.metrics_bind}:{port}"),
+            )
 
     async def _acknowledge(self) -> None:
         while True:

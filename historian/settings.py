@@ -36,6 +36,8 @@ class Settings:
         status_interval_s: between two status messages.
         drain_s: how long a stop may take to store what was received.
         share: name under which several historians share the data; ``None`` takes all of it.
+        metrics_bind: address of ``/metrics``, ``/healthz`` and ``/readyz``.
+        metrics_port: TCP port of the same; ``None`` leaves them out.
     """
 
     broker: BrokerDocument
@@ -50,6 +52,8 @@ class Settings:
     status_interval_s: float = 5.0
     drain_s: float = 30.0
     share: str | None = None
+    metrics_bind: str = "127.0.0.1"
+    metrics_port: int | None = None
 
 
 def read_settings(
@@ -60,6 +64,8 @@ def read_settings(
     lanes: int = 2,
     status_interval_s: float = 5.0,
     share: str | None = None,
+    metrics_bind: str = "127.0.0.1",
+    metrics_port: int | None = None,
 ) -> Settings:
     """Read the settings.
 
@@ -98,6 +104,8 @@ def read_settings(
         lanes=lanes,
         status_interval_s=status_interval_s,
         share=share,
+        metrics_bind=metrics_bind,
+        metrics_port=metrics_port,
     )
 
 
