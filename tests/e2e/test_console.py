@@ -104,6 +104,20 @@ def test_a_set_point_is_written_and_comes_back(filler: Page) -> None:
     expect(metric(filler, "Setpoints/Speed").get_by_test_id("value")).to_have_text(str(wanted))
 
 
+def test_a_write_is_in_the_audit_log_with_its_outcome(filler: Page) -> None:
+    row = metric(filler, "Setpoints/Fill Volume")
+    row.get_by_test_id("value").get_by_role("button").click()
+    filler.get_by_test_id("editor").get_by_role("textbox").fill("505")
+    filler.keyboard.press("Enter")
+    expect(row.get_by_test_id("value")).to_have_text("505")
+    filler.get_by_role("button", name="Audit log").click()
+    rows = filler.get_by_test_id("audit").get_by_role("row").filter(has_text="Fill Volume")
+    expect(rows.first).to_contain_text("Written")
+    expect(rows.nth(1)).to_contain_text("→ 505")
+    filler.keyboard.press("Escape")
+    expect(filler.get_by_test_id("audit")).to_have_count(0)
+
+
 def test_a_value_out_of_range_is_refused_before_it_is_sent(filler: Page) -> None:
     row = metric(filler, "Setpoints/Speed")
     before = row.get_by_test_id("value").inner_text()

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { formatAction, formatDetail } from "../src/plant/audit";
 import { formatAge, formatBytes, formatDateTime, formatRate, formatSpan, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
 import { formatQuality, qualityKind } from "../src/plant/quality";
 
@@ -145,5 +146,22 @@ describe("a quality code", () => {
   ])("%i is %s: %s", (code, kind, words) => {
     expect(qualityKind(code)).toBe(kind);
     expect(formatQuality(code)).toBe(words);
+  });
+});
+
+describe("an entry of the audit log", () => {
+  it("of a write tells what it was and became", () => {
+    expect(formatDetail("write", { id: "1", before: 320, value: 300 })).toBe("320 → 300");
+    expect(formatDetail("write", { id: "1", before: null, value: "COLA" })).toBe("null → COLA");
+  });
+
+  it("of an outcome tells whether, and why not", () => {
+    expect(formatDetail("write_result", { id: "1", ok: true, reason: null })).toBe("Written");
+    expect(formatDetail("write_result", { ok: false, reason: "no answer" })).toBe("Not written: no answer");
+  });
+
+  it("of another kind is named as the host names it", () => {
+    expect(formatAction("user_added")).toBe("user added");
+    expect(formatDetail("user_added", { role: "viewer" })).toBe("role viewer");
   });
 });

@@ -25,6 +25,8 @@ export interface DiagnosticsJson {
     readonly messages_per_s: number;
     readonly metrics_per_s: number;
     readonly latency_ms: LatencyJson | null;
+    /** The longest time from a value's acquisition to its arrival. */
+    readonly metric_latency_ms?: number | null;
     /** How far the node's clock is ahead. */
     readonly clock_skew_ms: number | null;
   };

@@ -124,6 +124,21 @@ export async function nodeDiagnostics(group: string, edge: string): Promise<Diag
   return (await call("GET", path)) as DiagnosticsJson;
 }
 
+/** Something that somebody did, as the audit log has it. */
+export interface AuditEntry {
+  readonly at_ms: number;
+  readonly actor: string;
+  readonly remote: string | null;
+  readonly action: string;
+  readonly target: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** The newest entries first; for admins alone. */
+export async function auditLog(limit: number): Promise<readonly AuditEntry[]> {
+  return ((await call("GET", `audit?limit=${limit}`)) as { entries: AuditEntry[] }).entries;
+}
+
 export async function requestRebirth(group: string, edge: string): Promise<void> {
   await call("POST", "rebirth", { group, edge });
 }
