@@ -68,6 +68,8 @@ def _fill(piece: str, values: Mapping[str, ParameterValue]) -> str:
     value = values[inside[1]]
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
     return str(_moved(value, inside)) if inside[2] and isinstance(value, int) else str(value)
 
 
