@@ -211,8 +211,8 @@ def test_two_instances_cannot_have_one_name() -> None:
             "holding:{base}",
             "holding:{base",
             (
-                "members[Speed].address: found a single '{' in 'holding:{base', expected '{name}', or"
-                " '{{' for a brace"
+                "members[Speed].address: found a single '{' in 'holding:{base', expected "
+                "'{name}', or '{{' for a brace"
             ),
         ),
         (
