@@ -153,6 +153,10 @@ class LoopbackWire:
         heappush(self._due, (trio.current_time(), next(self._order), data))
         self._changed.set()
 
+    def hang_up(self) -> None:
+        """Close the server's side."""
+        self.push(b"")
+
     def cut(self) -> None:
         """Break the connection, as a reset does."""
         self.broken = True

@@ -20,6 +20,8 @@ Connect = Callable[[], Awaitable[Wire]]
 _log = structlog.get_logger(__name__)
 _TIMEOUTS_BEFORE_RECONNECT = 3
 _HIGHEST_TRANSACTION = 0xFFFF
+_IDLE_S = 1.0
+"""A connection unused for longer is looked at before it is used."""
 
 
 class RequestTimeout(DeviceUnreachable):
@@ -73,6 +75,7 @@ class Line:
         self._transaction = 0
         self._reading = False
         self._silent_timeouts = 0
+        self._heard_at = 0.0
         self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
         self._sending = trio.Lock()
         self._connecting = trio.Lock()
@@ -99,6 +102,7 @@ class Line:
                 raise DeviceUnreachable(f"{self.name} cannot be reached: {reason}") from exc
             self._codec = self._make_codec()
             self._silent_timeouts = 0
+            self._heard_at = trio.current_time()
             self.connects += 1
             if self._settle_s:
                 await trio.sleep(self._settle_s)
@@ -142,6 +146,8 @@ class Line:
     async def _exchange(
         self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
     ) -> list[Answer]:
+        if self._wire is not None and not self._pending:
+            await self._look_after_idling(self._wire)
         if self._wire is None:
             await self.ensure_connected(timeout_s)
         exchanges: dict[int, _Exchange] = {}
@@ -170,6 +176,23 @@ class Line:
                 f"{self.name} unit {unit_id} did not answer within {timeout_s:g} s"
             )
         return answers
+
+    async def _look_after_idling(self, wire: Wire) -> None:
+        """Find out whether the server hung up meanwhile, as many do: that is no lost device."""
+        if self._reading or trio.current_time() < self._heard_at + _IDLE_S:
+            return
+        self._reading = True
+        try:
+            while self._wire is wire and wire.has_input():
+                data = await wire.receive_some()
+                if data:
+                    self._feed(data)
+                else:
+                    self._drop()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, DeviceUnreachable):
+            self._drop()
+        finally:
+            self._reading = False
 
     def _next_transaction(self) -> int:
         while True:
@@ -234,6 +257,7 @@ class Line:
             self._drop()
             raise DeviceUnreachable(f"{self.name} does not speak Modbus: {exc}") from exc
         self._silent_timeouts = 0
+        self._heard_at = trio.current_time()
         for answer in answers:
             exchange = self._match(answer)
             if exchange is None:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 from typing import Protocol
 
 import trio
@@ -9,6 +10,7 @@ import trio
 from edge_node.drivers.base import Trace
 
 _RECEIVE_SIZE = 16_384
+_KEEP_ALIVE_S = 30
 
 
 class Wire(Protocol):
@@ -94,7 +96,7 @@ async def connect_tcp(host: str, port: int) -> TcpWire:
 async def open_stream(host: str, port: int) -> trio.SocketStream:
     """Open a TCP connection; raises ``OSError`` with the reason."""
     try:
-        return await trio.open_tcp_stream(host, port)
+        stream = await trio.open_tcp_stream(host, port)
     except OSError as exc:
         # trio says only that all attempts failed; why is in the cause, one error an address
         cause: BaseException | None = exc.__cause__
@@ -103,3 +105,9 @@ async def open_stream(host: str, port: int) -> trio.SocketStream:
         if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
             raise OSError(cause.errno, os.strerror(cause.errno)) from exc
         raise
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, True)
+    if sys.platform == "linux":
+        # between slow polls, firewalls forget connections on which nothing moves
+        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
+        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPINTVL, _KEEP_ALIVE_S)
+    return stream

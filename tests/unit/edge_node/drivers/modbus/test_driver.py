@@ -193,7 +193,7 @@ async def test_a_wrong_protocol_id_closes_the_connection(bench: Bench) -> None:
 async def test_a_closed_connection_is_unreachable_and_opens_again(bench: Bench) -> None:
     driver = bench.driver(*words(0, 1))
     await driver.open()
-    bench.server.wires[0].push(b"")
+    bench.server.wires[0].hang_up()
     with pytest.raises(DeviceUnreachable, match="press-1: plc:502 closed the connection"):
         await driver.read("g")
     await driver.aclose()
@@ -202,6 +202,37 @@ async def test_a_closed_connection_is_unreachable_and_opens_again(bench: Bench) 
     bench.server.wires[1].cut()
     with pytest.raises(DeviceUnreachable, match="press-1: plc:502 lost the connection"):
         await driver.read("g")
+
+
+async def test_a_server_that_hangs_up_while_idle_is_no_lost_device(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Many PLCs close what was not used for a minute; a slow poll then connects anew."""
+    driver = bench.driver(*words(0, 1, writable=True))
+    await driver.open()
+    await driver.read("g")
+    bench.server.wires[0].hang_up()
+    await trio.sleep(300)
+    assert (await driver.read("g")).bad == {}
+    bench.server.wires[1].hang_up()
+    await trio.sleep(300)
+    await driver.write("w0", 5)
+    assert bench.unit.registers[0] == 5
+    assert bench.server.connects == 3
+
+
+async def test_a_late_answer_that_came_while_idle_is_dropped(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    delays = iter([2.0, 2.0])
+    bench.server.outcome = lambda _unit, _pdu, answer: [(next(delays, 0.0), answer)]
+    driver = bench.driver(*words(0, 1))
+    await driver.open()
+    with pytest.raises(DeviceUnreachable):
+        await driver.read("g")
+    await trio.sleep(300)
+    assert (await driver.read("g")).bad == {}
+    assert bench.server.connects == 1
 
 
 async def test_an_exception_makes_its_block_bad_only(bench: Bench) -> None:
