@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { formatAction, formatDetail } from "../src/plant/audit";
-import { formatAge, formatBytes, formatDateTime, formatRate, formatSpan, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
+import { formatAge, formatBytes, formatDateTime, formatRate, formatSentence, formatSpan, formatUnit, formatValue, plainValue, type ValueContext } from "../src/plant/format";
 import { formatQuality, qualityKind } from "../src/plant/quality";
 
 function context(datatype: string, changes: Partial<ValueContext> = {}): ValueContext {
@@ -93,6 +93,14 @@ describe("a unit", () => {
   ])("%s is printed %s", (unit, shown) => {
     expect(formatUnit(unit)).toBe(shown);
   });
+});
+
+it.each([
+  ["user name or password is wrong", "User name or password is wrong."],
+  ["Wait a minute.", "Wait a minute."],
+  ["", ""],
+])("the message %j is shown as %j", (text, shown) => {
+  expect(formatSentence(text)).toBe(shown);
 });
 
 describe("amounts", () => {

@@ -205,6 +205,12 @@ export function formatRate(perSecond: number): string {
   return perSecond > 0 && perSecond < 100 ? perSecond.toFixed(1) : formatInteger(perSecond);
 }
 
+/** A host's message, which may begin small and end without a stop, as a sentence. */
+export function formatSentence(text: string): string {
+  const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(sentence) || sentence === "" ? sentence : `${sentence}.`;
+}
+
 export function formatInteger(count: number): string {
   return grouped(String(Math.round(count)));
 }
