@@ -133,7 +133,7 @@ class EmbeddedServer(Server):
                     " expected a folder that everyone may pass, such as one under /tmp"
                 )
             if not _reachable(programs / "postgres", user):
-                programs = _copy_programs(programs.parent) / "bin"
+                programs = _copy_programs(programs.parent)
         if not (data / "PG_VERSION").exists():
             self._initialise(programs, data, user)
         settings = {
@@ -202,18 +202,24 @@ def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
 
 
 def _copy_programs(install: Path) -> Path:
-    # One copy per installed version, in a folder of root's that everyone may pass.
+    """Copy the programs to where everyone may read them; one copy for each installation."""
     mark = f"{install}:{(install / 'bin/postgres').stat().st_mtime_ns}"
     target = Path("/var/tmp") / f"nexus-postgres-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"  # noqa: S108  # owner checked below
+    programs = target / install.parent.name / install.name / "bin"
     if target.exists() and target.stat().st_uid == 0:
-        return target
+        return programs
     fresh = Path(tempfile.mkdtemp(prefix="nexus-postgres-", dir="/var/tmp"))
-    shutil.copytree(install, fresh, symlinks=True, dirs_exist_ok=True)
+    # The programs find their libraries beside the package, where the wheel put them.
+    package = install.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    for folder in (install, libraries):
+        if folder.exists():
+            target_folder = fresh / folder.relative_to(package.parent)
+            shutil.copytree(folder, target_folder, symlinks=True)
     for path in [fresh, *fresh.rglob("*")]:
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-    for program in (fresh / "bin").iterdir():
-        program.chmod(0o755)
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
     try:
         fresh.rename(target)
     except OSError as exc:
@@ -222,4 +228,4 @@ def _copy_programs(install: Path) -> Path:
             raise ProcessError(
                 f"database: {target} is not root's, expected a folder of ours"
             ) from exc
-    return target
+    return programs

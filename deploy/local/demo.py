@@ -118,7 +118,7 @@ def demo(
         except Interrupted:
             figures.problem = "stopped before everything had started"
         finally:
-            stack.stop(drain=False)
+            stack.stop()
             stack.close()
     if figures.problem is None:
         figures.problem = _judge(figures)
@@ -152,17 +152,22 @@ def _run(stack: Stack, stopping: threading.Event, seconds: float | None, figures
                 line.show(stack, figures)
         figures.nodes_online = console.count_nodes_online()
         _say("stopping")
-        stack.stop()
+        stack.stop(lambda: _read_points(stack, history, figures) == 0)
         figures.seconds = round(figures.seconds, 2)
-        if stack.watch.node is not None:
-            figures.points_published = stack.watch.node.counters.points_published
-        if stack.watch.historian is not None:
-            figures.points_duplicate = stack.watch.historian.points_duplicate
-        figures.points_stored = history.count_rows()
-        kept = figures.points_stored + figures.points_duplicate
-        figures.points_lost = max(0, figures.points_published - kept)
+        _read_points(stack, history, figures)
     finally:
         history.close()
+
+
+def _read_points(stack: Stack, history: History, figures: Figures) -> int:
+    """Bring the figures up to date; return how many points are missing in the database."""
+    node, historian = stack.watch.node, stack.watch.historian
+    figures.points_published = node.counters.points_published if node else 0
+    figures.points_duplicate = historian.points_duplicate if historian else 0
+    figures.points_stored = history.count_rows()
+    kept = figures.points_stored + figures.points_duplicate
+    figures.points_lost = max(0, figures.points_published - kept)
+    return figures.points_lost
 
 
 def _judge(figures: Figures) -> str | None:

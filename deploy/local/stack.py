@@ -25,7 +25,7 @@ from deploy.local.ports import find_free_port, is_free, is_listening
 from deploy.local.process import Process, wait_until
 from deploy.local.roles import Roles
 from deploy.local.settings import Settings, describe_url
-from deploy.local.watch import Watch, WatchError
+from deploy.local.watch import Watch, WatchError, wait_for
 
 _START_TIMEOUT_S = 60
 _DRAIN_TIMEOUT_S = 20
@@ -149,16 +149,16 @@ class Stack:
         for process in self._processes():
             process.check()
 
-    def stop(self, *, drain: bool = True) -> None:
-        """End every part, the edge node first, the database last.
+    def stop(self, drained: Callable[[], bool] | None = None) -> None:
+        """End every role, the edge node first, the host last.
 
         Args:
-            drain: wait until the historian stored what the edge node had published.
+            drained: whether all that the edge node published is stored; waited for, but not long.
         """
         self._roles.end("edge node")
         self._roles.end("simulated plant")
-        if drain and "historian" in self._roles and self._watch is not None:
-            self.watch.wait(_is_drained, _DRAIN_TIMEOUT_S)
+        if drained is not None:
+            wait_for(drained, _DRAIN_TIMEOUT_S)
         self._roles.end("historian", grace_s=_HISTORIAN_GRACE_S)
         self._roles.end("host")
 
@@ -286,11 +286,3 @@ class Stack:
             return ready()
 
         wait_until(probe, process, timeout_s=_START_TIMEOUT_S, what=what)
-
-
-def _is_drained(watch: Watch) -> bool:
-    node, historian = watch.node, watch.historian
-    if node is None or historian is None:
-        return node is None
-    stored = historian.points_stored + historian.points_duplicate + historian.points_dropped
-    return stored >= node.counters.points_published and historian.backlog_points == 0

@@ -23,6 +23,16 @@ class WatchError(Exception):
     """The broker does not let the demo listen."""
 
 
+def wait_for(wanted: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait at most ``timeout_s`` until ``wanted()`` is true; was it?"""
+    deadline = time.monotonic() + timeout_s
+    while not wanted():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 class Watch:
     """Listens to one edge node and to the historians below a topic prefix.
 
@@ -84,15 +94,6 @@ class Watch:
         """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
-
-    def wait(self, wanted: Callable[["Watch"], bool], timeout_s: float) -> bool:
-        """Wait at most ``timeout_s`` until the reports are as wanted; were they?"""
-        deadline = time.monotonic() + timeout_s
-        while not wanted(self):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
 
     def _on_connect(
         self,

@@ -59,7 +59,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.start()
         yield running
     finally:
-        running.stop(drain=False)
+        running.stop()
         running.close()
 
 
