@@ -22,7 +22,8 @@ from historian.mqtt_link import MqttLink
 from historian.probes import Probes
 from historian.registry import Registry
 from historian.resolve import ResolveOptions, Resolver
-from historian.rows import Packer
+from historian.rollups import Rollups
+from historian.rows import Packer, Rows
 from historian.schema.migrate import migrate
 from historian.schema.server import DatabaseServer
 from historian.settings import Settings
@@ -62,11 +63,12 @@ class Historian:
             registry.ids, ResolveOptions(check_sequence=settings.share is None)
         )
         self._side = SideTables(self._connect("side", CHECK_SETUP))
+        self._rollups = Rollups(self._connect("rollups", ()))
         self._acknowledgements = Acknowledgements(settings.historian_id)
         self._writer = Writer(
             connect=self._connect,
             counters=self.counters,
-            on_commit=self._side.take_latest,
+            on_commit=self._note_commit,
             on_receipts=self._acknowledgements.add,
             options=WriterOptions(lanes=settings.lanes, shared=settings.share is not None),
         )
@@ -143,6 +145,7 @@ class Historian:
             tasks.create_task(self._side.run())
             tasks.create_task(self._ingest.run())
             tasks.create_task(self._ingest.run_ticks())
+            tasks.create_task(self._rollups.run())
             tasks.create_task(Maintenance(self._connect("maintenance", ())).run())
 
     async def _prepare_schema(self) -> None:
@@ -186,6 +189,10 @@ class Historian:
         return True
 
     # What goes out.
+
+    def _note_commit(self, rows: Rows) -> None:
+        self._side.take_latest(rows)
+        self._rollups.take(rows)
 
     def _connect(self, name: str, setup: Sequence[str]) -> Connection:
         full_name = f"nexus-historian-{self._settings.historian_id}-{name}"

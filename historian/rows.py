@@ -61,6 +61,8 @@ class Rows:
         full: the same for everything else.
         staged: full rows that may be there already.
         latest: per metric the newest row, in either shape.
+        oldest: per metric the time of its oldest row, milliseconds.
+        newest_ms: time of the newest row of all.
         days: UTC days since the epoch that the rows fall on.
         refused: points that cannot be stored: no such time, no such value, no such metric.
         fault: why the latest of them was refused.
@@ -74,6 +76,8 @@ class Rows:
         "full",
         "full_bytes",
         "latest",
+        "newest_ms",
+        "oldest",
         "plain",
         "receipts",
         "refused",
@@ -86,6 +90,8 @@ class Rows:
         self.full: list[bytes] = []
         self.staged: list[bytes] = []
         self.latest: dict[int, bytes] = {}
+        self.oldest: dict[int, int] = {}
+        self.newest_ms = 0
         self.days: set[int] = set()
         self.refused = 0
         self.fault = ""
@@ -171,7 +177,7 @@ class Packer:
         # believed only when the field is there.
         if any(mark in data for mark in _RARE):
             raise _NotPlain
-        plain, latest = rows.plain, rows.latest
+        plain, latest, oldest = rows.plain, rows.latest, rows.oldest
         oldest_ms, newest_ms = self._oldest_ms, received_ms + self._ahead_ms
         sent_ms = self._read_sent(payload, received_ms)
         sent_us = (sent_ms - POSTGRES_EPOCH_MS) * 1000
@@ -188,6 +194,7 @@ class Packer:
                 previous_ms = time_ms
                 time_us = (time_ms - POSTGRES_EPOCH_MS) * 1000
                 rows.days.add(time_ms // 86_400_000)
+                rows.newest_ms = max(rows.newest_ms, time_ms)
             kind = entry.kind
             value: float
             if kind == 1:
@@ -223,6 +230,8 @@ class Packer:
             else:
                 row = _PLAIN_SENT(4, 4, metric_id, 8, time_us, 8, value, 8, sent_us)
             plain.append(row)
+            if metric_id not in latest:
+                oldest.setdefault(metric_id, time_ms)
             latest[metric_id] = row
 
     def _pack_careful(
@@ -261,6 +270,10 @@ class Packer:
             columns=columns,
         )
         rows.days.add(time_ms // 86_400_000)
+        rows.newest_ms = max(rows.newest_ms, time_ms)
+        known_ms = rows.oldest.get(entry.metric_id)
+        if known_ms is None or time_ms < known_ms:
+            rows.oldest[entry.metric_id] = time_ms
         rows.full_bytes += len(row) + _OBJECT_BYTES
         newer = time_ms > entry.latest_ms and not historical
         if newer:

@@ -92,6 +92,7 @@ async def running(
     *,
     expect_complete: bool = True,
     historian_id: str = "test",
+    wait_for_database: bool = True,
     protocol: Literal["3.1.1", "5"] = "3.1.1",
     **settings: Any,
 ) -> AsyncIterator[Historian]:
@@ -108,7 +109,13 @@ async def running(
     task = asyncio.create_task(historian.run(stop))
     try:
         await until(
-            lambda: (historian.is_receiving and historian.server is not None) or task.done()
+            lambda: (
+                task.done()
+                or (
+                    historian.is_receiving
+                    and (historian.server is not None or not wait_for_database)
+                )
+            )
         )
         yield historian
     finally:
