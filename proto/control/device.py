@@ -199,6 +199,8 @@ class ModbusTag(Tag):
     length: int | None = Field(default=None, ge=1, le=250)
     """Characters of a string; two to a register."""
     word_order: WordOrder | None = None
+    swap_bytes: bool = False
+    """The two bytes of each register stand exchanged, whatever the word order says."""
 
     @model_validator(mode="after")
     def _check_modbus_tag(self) -> Self:

@@ -89,7 +89,7 @@ def _byte_order(point: Point) -> tuple[bool, str]:
     if point.datatype == "string":
         return point.word_order.endswith("-swapped"), ">"
     if point.count == 1:  # a lone register has no word order (Modbus V1.1b3 4.2: big-endian)
-        return False, ">"
+        return point.swap_bytes, ">"
     endian = ">" if point.word_order.startswith("big") else "<"
     return point.word_order in {"little", "big-swapped"}, endian
 

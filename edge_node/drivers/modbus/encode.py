@@ -41,9 +41,10 @@ def encode_registers(point: Point, value: RawValue) -> bytes:
         data = struct.pack(endian + STRUCT_CODES[point.datatype], number)
     except OverflowError:
         raise _refusal(point, value, "a number within the range of float32") from None
-    if point.count > 1 and point.word_order in {"little", "big-swapped"}:
-        return _swap_bytes(data)
-    return data
+    swapped = (
+        point.swap_bytes if point.count == 1 else point.word_order in {"little", "big-swapped"}
+    )
+    return _swap_bytes(data) if swapped else data
 
 
 def encode_bit(point: Point, value: RawValue) -> bool:

@@ -45,6 +45,13 @@ _SPARKPLUG: dict[ModbusDatatype, DataType] = {
     "float64": DataType.DOUBLE,
     "string": DataType.STRING,
 }
+_EXCHANGED: dict[WordOrder, WordOrder] = {
+    "big": "big-swapped",
+    "big-swapped": "big",
+    "little": "little-swapped",
+    "little-swapped": "little",
+}
+"""The word order that a word order becomes when the bytes of each register are exchanged."""
 _MOST_WRITTEN_REGISTERS = 123
 """Modbus V1.1b3 6.12."""
 
@@ -59,6 +66,7 @@ class Point:
         bit: which bit of the register, 0 the least significant.
         word_order: of values wider than a register; the byte order of strings.
         length: bytes of a string.
+        swap_bytes: of a lone register; wider values and strings have it in their word order.
     """
 
     name: str
@@ -70,6 +78,7 @@ class Point:
     bit: int | None = None
     length: int = 0
     writable: bool = False
+    swap_bytes: bool = False
 
     @property
     def end(self) -> int:
@@ -131,16 +140,18 @@ def _compile(tag: ModbusTag, connection: ModbusConnection) -> Point:
         raise ValueError(
             f"takes {count} registers, at most {_MOST_WRITTEN_REGISTERS} can be written at once"
         )
+    word_order = tag.word_order or connection.word_order
     return Point(
         name=tag.name,
         table=address.table,
         start=address.number,
         count=count,
         datatype=tag.datatype,
-        word_order=tag.word_order or connection.word_order,
-        bit=address.bit,
+        word_order=_EXCHANGED[word_order] if tag.swap_bytes else word_order,
+        bit=address.bit ^ 8 if tag.swap_bytes and address.bit is not None else address.bit,
         length=tag.length or 0,
         writable=tag.writable,
+        swap_bytes=tag.swap_bytes,
     )
 
 

@@ -3,6 +3,9 @@ from typing import Any
 import pytest
 
 from edge_node.drivers.base import ConfigError, TagInfo
+from edge_node.drivers.modbus.decode import BlockDecoder
+from edge_node.drivers.modbus.encode import encode_registers
+from edge_node.drivers.modbus.plan import Limits, plan_reads
 from edge_node.drivers.modbus.points import compile_points
 from proto.control.device import ModbusDevice
 from proto.sparkplug.datatypes import DataType
@@ -99,6 +102,35 @@ def test_a_point_takes_the_devices_word_order_unless_it_has_its_own() -> None:
         )
     )["default"]
     assert [p.word_order for p in points] == ["little", "big"]
+
+
+def test_exchanged_bytes_are_read_and_written_as_they_lie() -> None:
+    swapped: dict[str, Any] = {"swap_bytes": True, "writable": True}
+    tags = [
+        {"name": "word", "address": "holding:0", "datatype": "uint16", **swapped},
+        {"name": "bit", "address": "holding:0.1", "datatype": "bool", **swapped},
+        {"name": "wide", "address": "holding:1", "datatype": "uint32", **swapped},
+        {"name": "odd", "address": "holding:3", "datatype": "uint32"}
+        | swapped
+        | {"word_order": "little"},
+        {"name": "text", "address": "holding:5", "datatype": "string", "length": 4, **swapped},
+    ]
+    points = compile_points(device(*tags))["default"]
+    (block,) = plan_reads(points, Limits())
+    decoder = BlockDecoder(block, points)
+    data = bytes.fromhex("0201 0b0a 0d0c 0d0c 0b0a") + b"baDc"
+    values = dict(zip((points[i].name for i in decoder.order), decoder(data), strict=True))
+    assert values == {
+        "word": 0x0102,
+        "bit": True,
+        "wide": 0x0A0B0C0D,
+        "odd": 0x0A0B0C0D,
+        "text": "abcD",
+    }
+    written = [
+        encode_registers(point, values[point.name]) for point in points if point.name != "bit"
+    ]
+    assert b"".join(written) == data
 
 
 @pytest.mark.parametrize(
