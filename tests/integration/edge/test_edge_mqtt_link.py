@@ -1,5 +1,6 @@
 """The edge's MQTT connection against a real broker."""
 
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -173,3 +174,39 @@ async def test_refused_credentials_are_told(
         no_will,
     )
     await connection.disconnect()
+
+
+async def serve_deaf_broker(stream: trio.SocketStream) -> None:
+    """Accept the connection as a broker does, and never read again."""
+    await stream.receive_some(1000)
+    await stream.send_all(b"\x20\x02\x00\x00")
+    await trio.sleep_forever()
+
+
+async def test_a_broker_that_does_not_read_is_given_up_before_memory_is(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_node.mqtt_link.MAX_QUEUED_BYTES", 20_000_000)
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, serve_deaf_broker, listeners)
+    port = listeners[0].socket.getsockname()[1]
+    connection = await connect(nursery, Endpoint("127.0.0.1", port, "x"), no_will)
+    with trio.fail_after(10):
+        while not connection.is_lost:
+            connection.publish("much", bytes(100_000))
+            await trio.lowlevel.checkpoint()
+        assert re.match(r"broker does not read, 20\d{6} bytes wait", await connection.wait_lost())
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_broker_that_falls_silent_is_noticed_by_the_keep_alive(
+    nursery: trio.Nursery,
+) -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, serve_deaf_broker, listeners)
+    port = listeners[0].socket.getsockname()[1]
+    silent = Endpoint("127.0.0.1", port, "x", keep_alive_s=1)
+    connection = await connect(nursery, silent, no_will)
+    with trio.fail_after(10):
+        assert "Keep alive" in await connection.wait_lost()
+    nursery.cancel_scope.cancel()
