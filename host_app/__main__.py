@@ -158,6 +158,7 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
     database.on_change = database_changed
     if not is_built(setup.web.static):
         log.warning("console_not_built", advice="npm ci && npm run build in web/ui")
+    url = setup.web.public_url or format_url(sock, setup.tls)
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(database.run(users.load)),
@@ -166,7 +167,7 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
             tasks.create_task(_prepare_users(database, users, setup.secrets.console_password)),
         ]
         serving = tasks.create_task(run_server(app, sock, setup.web, setup.tls, web_stop))
-        log.info("console_listening", url=setup.web.public_url or format_url(sock, setup.tls))
+        log.info("console_listening", url=url)
         if leadership is None:
             await service.run(stop)
         else:

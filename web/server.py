@@ -21,6 +21,8 @@ from web.context import WebOptions
 
 GRACE_S: Final = 3.0
 """How long open requests may take to end."""
+STUCK_S: Final = 30
+"""A browser's machine that takes no byte for this long is gone; its connection is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def open_socket(bind: str, port: int) -> socket.socket:
         raise ConfigError(f"--bind {bind!r}: {exc.strerror or exc}") from exc
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_S * 1000)
         sock.bind(address)
         sock.listen(128)
     except OSError as exc:
@@ -69,9 +73,9 @@ def format_url(sock: socket.socket, tls: Tls | None) -> str:
 async def run_server(
     app: Quart, sock: socket.socket, options: WebOptions, tls: Tls | None, stop: asyncio.Event
 ) -> None:
-    """Serve until told to stop; open requests get a moment to end."""
+    """Serve until told to stop; open requests get a moment to end. The socket is taken over."""
     config = Config()
-    config.bind = [f"fd://{sock.fileno()}"]
+    config.bind = [f"fd://{sock.detach()}"]
     config.graceful_timeout = GRACE_S
     config.keep_alive_timeout = 60
     config.websocket_max_message_size = 64 * 1024

@@ -1,6 +1,7 @@
 """The live socket."""
 
 import asyncio
+import contextlib
 
 import structlog
 from quart import Blueprint, websocket
@@ -33,7 +34,8 @@ async def live() -> None:
                 await _tell(ours, client, user)
             except TimeoutError:
                 log.warning("live_client_too_slow", user=user.name)
-                await websocket.close(_GOING_AWAY)
+                ours.hub.leave(client)
+                await _close_stuck()
             listening.cancel()
     finally:
         ours.hub.leave(client)
@@ -54,6 +56,13 @@ async def _tell(ours: WebContext, client: LiveClient, user: User) -> None:
 async def _send(message: str) -> None:
     async with asyncio.timeout(SEND_TIMEOUT_S):
         await websocket.send(message)
+
+
+async def _close_stuck() -> None:
+    # The goodbye has to pass where nothing passes; the kernel ends the connection if it cannot.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await websocket.close(_GOING_AWAY)
 
 
 async def _drain() -> None:
