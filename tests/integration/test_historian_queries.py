@@ -153,3 +153,34 @@ def test_plan_of_one_day_reads_one_day_by_index(database: str) -> None:
     assert "Seq Scan on sample" not in plan
     assert "20261031" not in plan
     assert plan.count("metric_id_time_idx") + plan.count("sample_by_metric") == 1
+
+
+def test_trend_is_the_same_from_samples_and_from_rollups(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.metric (group_name, edge, device, name, datatype)"
+            " VALUES ('plant', 'line-1', 'filler', 'trend', 'Double')"
+        )
+        connection.execute(
+            "INSERT INTO historian.sample (time, metric_id, value)"
+            " SELECT %s + n * interval '10 s', historian.metric_of('filler', 'trend'), n %% 17"
+            " FROM generate_series(0, 6 * 360 - 1) AS n",
+            (START,),
+        )
+    end = START + timedelta(hours=6)
+    columns = ("bucket", "min", "max", "count")
+    before = ask(database, "trend", "trend", START, end, 12)
+    assert len(before) == 12
+    assert [row["count"] for row in before] == [180] * 12
+    query(
+        database,
+        "SELECT historian.refresh_rollup(interval '15 minutes',"
+        " ARRAY[historian.metric_of('filler', 'trend')], ARRAY[%s], ARRAY[%s])",
+        START,
+        START + timedelta(hours=5),
+    )
+    after = ask(database, "trend", "trend", START, end, 12)
+    assert [[row[name] for name in columns] for row in after] == [
+        [row[name] for name in columns] for row in before
+    ]
+    assert [row["avg"] for row in after] == pytest.approx([row["avg"] for row in before])
