@@ -115,7 +115,9 @@ class Stack:
         self._start_broker()
         self._start_watch()
         settings = self._role_settings()
-        historian = self._roles.start("historian", ["historian"], settings)
+        historian = self._roles.start(
+            "historian", ["historian", "--status-interval", "1"], settings
+        )
         where = ["--port", str(console_port), "--bind", "127.0.0.1"]
         host = self._roles.start("host", ["host", *where], settings)
         self._wait(plant, lambda: is_listening(port), f"listen on port {port}")
