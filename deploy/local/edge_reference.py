@@ -13,6 +13,7 @@ from proto.control.broker import BrokerListDocument
 from proto.control.device import Device, PollGroup, Tag
 from proto.control.document import Document
 from proto.control.node import NodeIdentity, SparkplugDocument, UnsDocument
+from proto.control.template import InstanceDocument, TemplateDocument, TemplateParameterDocument
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reference/edge-configuration.md"
 
@@ -46,6 +47,13 @@ _SECTIONS: Final[tuple[tuple[str, str, type[Document]], ...]] = (
     ("`[[devices]]`", _DEVICE_WORDS, Device),
     ("`[[devices.poll_groups]]`", "Tags that are read together.", PollGroup),
     ("`[[devices.tags]]`", "What every tag has, whatever the driver.", Tag),
+    (
+        "`[[templates]]`",
+        "Tags that are written once; see [Templates](../guide/templates.md).",
+        TemplateDocument,
+    ),
+    ("`[[templates.parameters]]`", "What instances fill in.", TemplateParameterDocument),
+    ("`[[devices.instances]]`", "One thing of a template's type.", InstanceDocument),
 )
 _KINDS: Final = {
     "string": "text",
@@ -53,6 +61,7 @@ _KINDS: Final = {
     "number": "number",
     "boolean": "true or false",
     "array": "list",
+    "object": "table of keys",
     "null": "",
 }
 

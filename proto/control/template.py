@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from proto.control.document import Document, TagName
 
@@ -19,6 +19,9 @@ ParameterName = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 ]
 
+_ANY_VALUE: Final[dict[str, JsonValue]] = {
+    "anyOf": [{"type": kind} for kind in ("string", "integer", "number", "boolean")]
+}
 _EXPECTED: Final[Mapping[ParameterType, str]] = {
     "integer": "a whole number of at most 64 bits",
     "float": "a finite number",
@@ -50,8 +53,10 @@ class TemplateParameterDocument(Document):
     """What differs from instance to instance."""
 
     name: ParameterName
+    """Letters, digits and ``_``; what stands in braces."""
     datatype: ParameterType
-    default: Any = None
+    """Of its values."""
+    default: Any = Field(default=None, json_schema_extra=_ANY_VALUE)
     """Used by instances that give no value; without it every instance has to."""
 
     @model_validator(mode="after")
@@ -70,9 +75,11 @@ class TemplateDocument(Document):
     """A type: ``[[templates]]``."""
 
     name: TagName
+    """What instances refer to, and the name of the definition's metric."""
     version: str | None = Field(default=None, min_length=1)
     """Told to hosts, so that they notice when a type has changed."""
     parameters: tuple[TemplateParameterDocument, ...] = ()
+    """What differs from instance to instance."""
     members: tuple[dict[str, Any], ...] = Field(min_length=1)
     """Tags as the device's driver has them. ``{base}`` in a text stands for a parameter,
     ``{base+3}`` for a whole number and an offset, ``{{`` for a brace."""
