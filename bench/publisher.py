@@ -67,8 +67,9 @@ class Node:
         self._pipeline.process(PollResult(NOW_MS, [0] * TAGS))
         self._publisher.device_online("d")
 
-    def _take(self, message: Any) -> None:
+    def _take(self, message: Any) -> bool:
         self.bytes_made += len(message.payload)
+        return True
 
     def poll(self, values: list[RawValue]) -> None:
         """Take one poll of the whole device."""

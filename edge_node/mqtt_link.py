@@ -128,13 +128,14 @@ class MqttConnection:
         await self._lost.wait()
         return self._reason
 
-    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
         """Queue one message; it is written as soon as the socket takes it.
 
-        On a connection that is lost it does nothing: the loss is reported by :meth:`wait_lost`.
+        Returns:
+            Whether it was queued: not on a connection that is lost, which :meth:`wait_lost` tells.
         """
         if self._lost.is_set():
-            return
+            return False
         info = self._client.publish(topic, payload, qos, retain)
         if qos:
             # on_publish would be called for QoS 0 too and costs as much as the publishing itself.
@@ -143,6 +144,7 @@ class MqttConnection:
         self._queued_bytes += len(payload)
         if self._queued_bytes > MAX_QUEUED_BYTES:
             self._end(f"broker does not read, {self._queued_bytes} bytes wait for it")
+        return True
 
     async def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
         """Subscribe and wait for the broker's answer.

@@ -211,8 +211,8 @@ class NodeLink:
         self._told_away = False
         log.info("broker_connected", broker=str(endpoint))
 
-        def send(message: Publish) -> None:
-            connection.publish(message.topic, message.payload, message.qos, message.retain)
+        def send(message: Publish) -> bool:
+            return connection.publish(message.topic, message.payload, message.qos, message.retain)
 
         self._publisher.attach(send, connection.max_packet_bytes)
         self._mirror.attach(connection.publish)

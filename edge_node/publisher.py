@@ -27,7 +27,8 @@ from proto.sparkplug.errors import LocalError
 from proto.sparkplug.messages import Connect, Publish
 from proto.sparkplug.metrics import Metric, is_control
 
-Send = Callable[[Publish], None]
+Send = Callable[[Publish], bool]
+"""Takes a message; says whether there is still a connection to take it."""
 
 _NO_LIMIT: Final = 2**32
 _VALUE_BYTES: Final = 30
@@ -257,11 +258,10 @@ class Publisher:
         except LocalError:
             packed = outlet.pack(self._fitting(outlet, readings))
             message = session.data(outlet.name, packed, self._now_ms())
-        if message is None:
-            self._counters.points_unsent += len(packed)
-        else:
+        if message is not None and self._pass_on(message):
             self._counters.points_published += len(packed)
-            self._pass_on(message)
+        else:
+            self._counters.points_unsent += len(packed)
 
     def _fitting(self, outlet: _Outlet, readings: Iterable[Reading]) -> list[Reading]:
         """Return the readings with those that do not fit their data type made null and bad."""
@@ -283,9 +283,8 @@ class Publisher:
     def node_report(self, readings: Sequence[Reading]) -> None:
         """Send values of the node's own metrics."""
         message = self._session.data(None, readings, self._now_ms())
-        if message is not None:
+        if message is not None and self._pass_on(message):
             self._counters.points_published += len(readings)
-            self._pass_on(message)
 
     def _bring_online(self, outlet: _Outlet) -> None:
         """Send a device's DBIRTH, unless it is larger than what a broker takes."""
@@ -375,19 +374,22 @@ class Publisher:
         counters = self._counters
         for message in messages:
             levels = message.topic.split("/")
+            if not self._pass_on(message, compressible=not levels[2].endswith("DEATH")):
+                continue
             if levels[2] == "NBIRTH":
                 counters.births += 1
                 counters.points_published += self._node_points
             elif levels[2] == "DBIRTH":
                 counters.births += 1
                 counters.points_published += self._outlets[levels[4]].points
-            self._pass_on(message, compressible=not levels[2].endswith("DEATH"))
 
-    def _pass_on(self, message: Publish, *, compressible: bool = True) -> None:
+    def _pass_on(self, message: Publish, *, compressible: bool = True) -> bool:
+        """Hand a message to the connection; return whether there was one."""
         if self._send is None:
-            return
-        self._counters.messages_published += 1
+            return False
         compression = self._options.compression
         if compression is not None and compressible:
             message = replace(message, payload=compress(message.payload, compression))
-        self._send(message)
+        sent = self._send(message)
+        self._counters.messages_published += sent
+        return sent

@@ -31,7 +31,7 @@ from proto.uns.payload import (
 BATCH_S: Final = 0.02
 """How often the map is drained; a batch is what the rate allows in this time."""
 
-Send = Callable[[str, bytes, int, bool], None]
+Send = Callable[[str, bytes, int, bool], object]
 """Topic, payload, QoS, retain."""
 
 

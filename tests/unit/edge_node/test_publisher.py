@@ -44,7 +44,13 @@ class Bench:
 
     def connect(self) -> None:
         self.publisher.prepare()
-        self.publisher.attach(lambda message: self.sent.append((trio.current_time(), message)))
+        self.publisher.attach(self.take)
+
+    def take(self, message: Publish) -> bool:
+        if self.is_cut:
+            return False
+        self.sent.append((trio.current_time(), message))
+        return True
 
     def poll(self, *values: Any) -> None:
         """Report what a poll read; not yet online, it only fills the birth."""
@@ -54,6 +60,7 @@ class Bench:
             self.publisher.device_report("press", 0, report)
 
     online: tuple[str, ...] = ()
+    is_cut = False
 
     def bring_online(self, *values: Any) -> None:
         self.poll(*values)
@@ -200,3 +207,18 @@ async def test_a_device_can_be_online_with_a_value_that_does_not_fit(
     bench.bring_online(70_000, 2)
     (birth,) = bench.payloads("DBIRTH")
     assert plant_values(birth) == {"temp": None, "speed": 2}
+
+
+async def test_what_a_lost_connection_did_not_take_does_not_count(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(window_s=0)
+    bench.connect()
+    bench.bring_online(1, 2)
+    before = bench.counters.points_published
+    bench.is_cut = True
+    bench.poll(3, 4)
+    bench.publisher.device_offline("press", "no answer")
+    assert bench.counters.points_published == before
+    assert bench.counters.points_unsent == 2
+    assert bench.counters.messages_published == len(bench.sent)
