@@ -1,0 +1,220 @@
+"""How soon the usual questions are answered over many rows: 99th percentiles, milliseconds.
+
+Thirty days of forty tags once a second (about a hundred million rows) and the newest value of ten
+thousand tags. The baseline is the bare round trip of a query that reads nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import click
+
+from deploy.local.database import EmbeddedServer
+from deploy.local.process import ProcessError
+from historian.database import Connection
+from historian.rows import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, pack_plain
+from historian.schema.migrate import migrate, normalize_url
+from historian.schema.server import DatabaseServer
+
+DAYS = 30
+TAGS_LATEST = 10_000
+TAGS_TREND = 8
+POINTS = 1_000
+SECONDS_A_DAY = 86_400
+_CHUNK_ROWS = 5_400
+
+Ask = Callable[[], Awaitable[object]]
+
+
+@click.command()
+@click.option("--rows", type=click.IntRange(min=100_000), default=103_680_000, show_default=True)
+@click.option("--repeat", type=click.IntRange(min=5), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
+@click.option(
+    "--database-url",
+    envvar=["NEXUS_DATABASE_URL", "NEXUS_TEST_TIMESCALE_URL"],
+    help="Where to put the rows: an empty database. An embedded PostgreSQL when absent.",
+)
+def main(rows: int, repeat: int, as_json: bool, database_url: str | None) -> None:
+    """Measure the historian's queries over many rows."""
+    folder = Path(tempfile.mkdtemp(prefix="nexus-bench-"))
+    folder.chmod(0o755)
+    try:
+        with contextlib.ExitStack() as stack:
+            url = normalize_url(database_url or stack.enter_context(_embedded(folder)))
+            server = migrate(url)
+            report = asyncio.run(_run(url, server, rows, repeat))
+    except ProcessError as error:
+        raise click.ClickException(str(error)) from error
+    if not as_json:
+        click.echo(json.dumps(report, indent=2), err=True)
+    print(json.dumps(report))
+
+
+@contextlib.contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    with EmbeddedServer(folder / "database").start() as server:
+        yield server.create_database("bench")
+
+
+async def _run(url: str, server: DatabaseServer, rows: int, repeat: int) -> dict[str, object]:
+    tags = max(TAGS_TREND, rows // (DAYS * SECONDS_A_DAY))
+    connection = await asyncpg.connect(url, command_timeout=3_600)
+    today = datetime.now(UTC).date()
+    started = time.perf_counter()
+    click.echo(f"filling {tags} tags, {DAYS} days", err=True)
+    await _fill_metrics(connection, today)
+    with click.progressbar(range(DAYS), label="days", file=sys.stderr) as days:
+        for number in days:
+            await _fill_day(url, connection, server, today - timedelta(days=number + 1), tags)
+    await _fill_rollups(connection, today)
+    await connection.execute("ANALYZE")
+    filled_s = time.perf_counter() - started
+    count = await connection.fetchval("SELECT count(*) FROM historian.sample")
+    size = await connection.fetchval("SELECT historian.storage_size()")
+    low = datetime.combine(today - timedelta(days=DAYS), datetime.min.time(), UTC)
+    p99_ms = {
+        name: await _measure(ask, repeat) for name, ask in _questions(connection, low, tags).items()
+    }
+    bare_ms = await _measure(lambda: connection.fetchval("SELECT 1"), repeat)
+    await connection.close()
+    return {
+        "bench": "query",
+        "figures": {
+            "p99_ms": p99_ms,
+            "rows": count,
+            "bytes_per_row": round(size / count, 2),
+            "filled_s": round(filled_s, 1),
+        },
+        "baseline": {"round_trip_p99_ms": bare_ms},
+        "ratio": {name: round(took / bare_ms, 1) for name, took in p99_ms.items()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "database": asdict(server),
+        },
+    }
+
+
+def _questions(
+    connection: "asyncpg.Connection[asyncpg.Record]", low: datetime, tags: int
+) -> dict[str, Ask]:
+    chance = random.Random(6)  # noqa: S311  # the same questions every time
+
+    async def one_tag_a_day() -> None:
+        start = low + timedelta(days=chance.randrange(DAYS))
+        rows = await connection.fetch(
+            "SELECT time, value FROM historian.sample"
+            " WHERE metric_id = $1 AND time >= $2 AND time < $3 ORDER BY time",
+            chance.randrange(tags) + 1,
+            start,
+            start + timedelta(days=1),
+        )
+        assert len(rows) == SECONDS_A_DAY, len(rows)
+
+    async def tags_in_buckets() -> None:
+        rows = await connection.fetch(
+            "SELECT m, t.* FROM generate_series(1, $1::integer) AS m"
+            " CROSS JOIN LATERAL historian.trend(m, $2, $3, $4) AS t",
+            TAGS_TREND,
+            low,
+            low + timedelta(days=DAYS),
+            POINTS,
+        )
+        assert len(rows) >= TAGS_TREND * POINTS * 0.9, len(rows)
+
+    async def latest_of_all() -> None:
+        rows = await connection.fetch(
+            "SELECT edge, device, metric, value, time FROM historian.latest"
+        )
+        assert len(rows) == TAGS_LATEST, len(rows)
+
+    return {
+        "one_tag_a_day_raw": one_tag_a_day,
+        "eight_tags_thirty_days_in_1000_buckets": tags_in_buckets,
+        "latest_of_10000_tags": latest_of_all,
+    }
+
+
+async def _measure(ask: Ask, repeat: int) -> float:
+    took = []
+    await ask()
+    for _ in range(repeat):
+        started = time.perf_counter()
+        await ask()
+        took.append((time.perf_counter() - started) * 1000)
+    return round(sorted(took)[int(0.99 * (len(took) - 1))], 2)
+
+
+async def _fill_metrics(connection: "asyncpg.Connection[asyncpg.Record]", today: date) -> None:
+    await connection.execute(
+        "INSERT INTO historian.metric (group_name, edge, device, name, datatype)"
+        " SELECT 'plant', 'line-' || n / 1000, 'device-' || n / 100, 'tag-' || n, 'Double'"
+        " FROM generate_series(0, $1 - 1) AS n",
+        TAGS_LATEST,
+    )
+    await connection.execute(
+        "INSERT INTO historian.current_value (time, metric_id, value)"
+        " SELECT $1, metric_id, metric_id FROM historian.metric",
+        datetime.combine(today, datetime.min.time(), UTC),
+    )
+
+
+async def _fill_day(
+    url: str,
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    server: DatabaseServer,
+    day: date,
+    tags: int,
+) -> None:
+    await connection.fetchval("SELECT historian.ensure_day($1)", day)
+    setup = ("SET timescaledb.enable_direct_compress_copy = on",) if server.direct_compress else ()
+    lane = Connection(url, "bench-fill", setup)
+    start_ms = int(datetime.combine(day, datetime.min.time(), UTC).timestamp() * 1000)
+    assert start_ms > POSTGRES_EPOCH_MS
+    wave = [20 + (second * 37 % 1000) / 16 for second in range(SECONDS_A_DAY)]
+    first = [
+        b"".join(
+            pack_plain(1, start_ms + 1000 * second, wave[second])
+            for second in range(at, at + _CHUNK_ROWS)
+        )
+        for at in range(0, SECONDS_A_DAY, _CHUNK_ROWS)
+    ]
+    # One tag is packed; the others are copies with another number.
+    for tag in range(1, tags + 1):
+        rows = [chunk.replace(_number(1), _number(tag)) for chunk in first]
+        await lane.copy("historian.sample", PLAIN_COLUMNS, rows)
+    await lane.close()
+
+
+def _number(metric_id: int) -> bytes:
+    """Field count, length of the metric column, its value and the length of the time column."""
+    return b"\x00\x04\x00\x00\x00\x04" + metric_id.to_bytes(4, "big") + b"\x00\x00\x00\x08"
+
+
+async def _fill_rollups(connection: "asyncpg.Connection[asyncpg.Record]", today: date) -> None:
+    for number in range(DAYS):
+        low = datetime.combine(today - timedelta(days=number + 1), datetime.min.time(), UTC)
+        await connection.execute(
+            "SELECT historian.refresh_rollup(interval '15 minutes', $1, $2, $3)",
+            list(range(1, TAGS_TREND + 1)),
+            [low] * TAGS_TREND,
+            [low + timedelta(days=1)] * TAGS_TREND,
+        )
+
+
+if __name__ == "__main__":
+    main()
