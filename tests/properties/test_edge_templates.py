@@ -83,8 +83,9 @@ class Side:
         self.publisher.attach(self.hear)
         self.online = False
 
-    def hear(self, message: Publish) -> None:
+    def hear(self, message: Publish) -> bool:
         self.host.receive(message.topic, message.payload, self.now_ms)
+        return True
 
     def poll(self, group: str, values: list[int | None]) -> None:
         pipeline = self.tags.groups[group]
