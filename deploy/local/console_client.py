@@ -4,6 +4,7 @@ import http.cookiejar
 import json
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 
 
 class ConsoleClient:
@@ -27,18 +28,25 @@ class ConsoleClient:
         except (urllib.error.URLError, OSError):
             return False
 
-    def sign_in(self, username: str, password: str) -> None:
-        """Open a session.
+    def sign_in(self, username: str, password: str) -> bool:
+        """Open a session; tell whether the host let us in.
 
         Raises:
-            urllib.error.URLError: refused or unreachable.
+            urllib.error.URLError: unreachable, or it failed.
         """
         body = json.dumps({"username": username, "password": password}).encode()
         headers = {"Content-Type": "application/json", "Origin": self._url}
         request = urllib.request.Request(  # noqa: S310  # http on loopback
             f"{self._url}/api/v1/session", data=body, headers=headers
         )
-        self._opener.open(request, timeout=5).close()
+        try:
+            self._opener.open(request, timeout=5).close()
+        except urllib.error.HTTPError as exc:
+            # The host sets the password while it already answers.
+            if exc.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}:
+                return False
+            raise
+        return True
 
     def count_nodes_online(self) -> int:
         """Return how many edge nodes the host sees online.

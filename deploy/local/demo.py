@@ -19,7 +19,6 @@ import click
 import psycopg
 
 from deploy.local.broker import BrokerKind, find_mosquitto
-from deploy.local.console_client import ConsoleClient
 from deploy.local.guide import describe_stack
 from deploy.local.history import History
 from deploy.local.process import ProcessError
@@ -135,8 +134,6 @@ def _run(stack: Stack, stopping: threading.Event, seconds: float | None, figures
     """Start, watch until the end, stop, and fill in the figures."""
     stack.start()
     figures.broker = stack.broker_kind
-    console = ConsoleClient(stack.console_url)
-    console.sign_in("admin", stack.settings.console_password)
     history = History(stack.database_url, stack.node, stack.started_ms)
     print(describe_stack(stack), file=sys.stderr, flush=True)
     started = time.monotonic()
@@ -150,7 +147,7 @@ def _run(stack: Stack, stopping: threading.Event, seconds: float | None, figures
                 if seconds is not None and figures.seconds >= seconds:
                     break
                 line.show(stack, figures)
-        figures.nodes_online = console.count_nodes_online()
+        figures.nodes_online = stack.console.count_nodes_online()
         _say("stopping")
         stack.stop(lambda: _read_points(stack, history, figures) == 0)
         figures.seconds = round(figures.seconds, 2)

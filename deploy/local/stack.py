@@ -32,6 +32,8 @@ _DRAIN_TIMEOUT_S = 20
 _HISTORIAN_GRACE_S = 40
 """It stores what it has received, for which it allows itself 30 s."""
 _DEFAULT_CONSOLE_PORT = 8080
+_USER = "admin"
+"""Whose password NEXUS_CONSOLE_PASSWORD sets."""
 
 
 class StackError(Exception):
@@ -90,6 +92,7 @@ class Stack:
         self._broker: MqttBroker | None = None
         self._roles = Roles(folder, log_level, say)
         self._watch: Watch | None = None
+        self._console: ConsoleClient | None = None
 
     @property
     def watch(self) -> Watch:
@@ -97,6 +100,13 @@ class Stack:
         if self._watch is None:
             raise StackError("the stack is not started")
         return self._watch
+
+    @property
+    def console(self) -> ConsoleClient:
+        """The console's interface, signed in once the stack is started."""
+        if self._console is None:
+            raise StackError("the stack is not started")
+        return self._console
 
     def start(self) -> None:
         """Start every part and wait until each is ready; the edge node last.
@@ -108,6 +118,7 @@ class Stack:
         """
         console_port = self._choose_console_port()
         self.console_url = f"http://127.0.0.1:{console_port}"
+        self._console = ConsoleClient(self.console_url)
         port = self._modbus_port = find_free_port()
         simulate = ["simulate", "modbus", "--port", str(port)]
         plant = self._roles.start("simulated plant", simulate, {})
@@ -122,7 +133,9 @@ class Stack:
         host = self._roles.start("host", ["host", *where], settings)
         self._wait(plant, lambda: is_listening(port), f"listen on port {port}")
         self._wait(historian, self._historian_ready, "report that it is ready to store")
-        self._wait(host, ConsoleClient(self.console_url).is_ready, "answer at /readyz")
+        self._wait(host, self.console.is_ready, "answer at /readyz")
+        self._wait(host, self._has_user, f"add its user {_USER}")
+        self._wait(host, self._sign_in, f"let {_USER} in", poll_s=2)
         self.start_edge()
 
     def start_edge(self) -> Process:
@@ -280,11 +293,25 @@ class Stack:
             "NEXUS_CONSOLE_PASSWORD": self.settings.console_password,
         }
 
-    def _wait(self, process: Process, ready: Callable[[], bool], what: str) -> None:
+    def _has_user(self) -> bool:
+        # Asked of the database: a refused sign-in would stand in the audit log.
+        try:
+            with psycopg.connect(self.database_url, connect_timeout=5) as connection:
+                found = connection.execute("SELECT 1 FROM host.users WHERE name = %s", [_USER])
+                return found.fetchone() is not None
+        except psycopg.errors.UndefinedTable:
+            return False
+
+    def _sign_in(self) -> bool:
+        return self.console.sign_in(_USER, self.settings.console_password)
+
+    def _wait(
+        self, process: Process, ready: Callable[[], bool], what: str, *, poll_s: float = 0.05
+    ) -> None:
         def probe() -> bool:
             if self._stopping.is_set():
                 raise Interrupted
             self.check()
             return ready()
 
-        wait_until(probe, process, timeout_s=_START_TIMEOUT_S, what=what)
+        wait_until(probe, process, timeout_s=_START_TIMEOUT_S, what=what, poll_s=poll_s)
