@@ -69,6 +69,8 @@ class Listener:
         """Say goodbye."""
         self.client.disconnect()
         self.client.loop_stop()
+        # paho leaves these to its finalizer, which may come after that of the sockets themselves.
+        self.client._reset_sockets()
 
     def vanish(self) -> None:
         """Go without a word: the broker publishes the will."""
@@ -76,6 +78,7 @@ class Listener:
         assert sock is not None
         self.client.loop_stop()
         sock.close()
+        self.client._reset_sockets()
 
 
 def metric(
