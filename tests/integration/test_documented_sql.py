@@ -17,10 +17,15 @@ BLOCKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def database(module_postgres_url: str) -> str:
-    url = normalize_url(module_postgres_url)
+@pytest.fixture(scope="module", params=["module_postgres_url", "module_timescale_url"])
+def database(request: pytest.FixtureRequest) -> str:
+    url = normalize_url(request.getfixturevalue(request.param))
     migrate(url)
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO historian.metric (group_name, edge, device, name, datatype)"
+            " VALUES ('plant', 'line', 'Filler', 'Product/Temperature', 'Double')"
+        )
     return url
 
 
