@@ -13,11 +13,6 @@ from proto.control.broker import BrokerListDocument
 from proto.control.device import Device, PollGroup, Tag
 from proto.control.document import Document
 from proto.control.node import NodeIdentity, SparkplugDocument, UnsDocument
-from proto.control.template import (
-    InstanceDocument,
-    TemplateDocument,
-    TemplateParameterDocument,
-)
 from proto.control.template import InstanceDocument, TemplateDocument, TemplateParameterDocument
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reference/edge-configuration.md"
@@ -54,17 +49,6 @@ _SECTIONS: Final[tuple[tuple[str, str, type[Document]], ...]] = (
     ("`[[devices.tags]]`", "What every tag has, whatever the driver.", Tag),
     (
         "`[[templates]]`",
-        "A type that is written once; see [Templates](../guide/templates.md).",
-        TemplateDocument,
-    ),
-    (
-        "`[[templates.parameters]]`",
-        "What differs from instance to instance.",
-        TemplateParameterDocument,
-    ),
-    ("`[[devices.instances]]`", "One thing of a type, on a device.", InstanceDocument),
-    (
-        "`[[templates]]`",
         "Tags that are written once; see [Templates](../guide/templates.md).",
         TemplateDocument,
     ),
@@ -79,8 +63,6 @@ _KINDS: Final = {
     "array": "list",
     "object": "table of keys",
     "null": "",
-    "object": "table",
-    "any": "any value",
 }
 
 
@@ -132,7 +114,7 @@ def _format_kind(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{item}`" for item in schema["enum"])
     if "anyOf" in schema:
         return ", ".join(kind for kind in map(_format_kind, schema["anyOf"]) if kind)
-    kind = "path" if schema.get("format") == "path" else _KINDS[schema.get("type", "any")]
+    kind = "path" if schema.get("format") == "path" else _KINDS[schema.get("type", "array")]
     bounds = ", ".join(_bounds(schema))
     return f"{kind}, {bounds}" if bounds else kind
 
