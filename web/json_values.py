@@ -15,7 +15,8 @@ from proto.sparkplug.metrics import ArrayValue, DataSet, Template, Value
 _EXACT: Final = 2**53
 _FLOATS: Final = frozenset({DataType.FLOAT, DataType.DOUBLE})
 _BYTES: Final = frozenset({DataType.BYTES, DataType.FILE})
-_NOT_WRITABLE: Final = frozenset({DataType.DATASET, DataType.TEMPLATE})
+NOT_WRITABLE: Final = frozenset({DataType.DATASET, DataType.TEMPLATE})
+"""Data types of which the API takes no values."""
 _NOT_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -59,7 +60,7 @@ def value_from_json(datatype: DataType, told: Any) -> Value:
     Raises:
         ValueNotUnderstood: with what was found and what was expected.
     """
-    if datatype in _NOT_WRITABLE:
+    if datatype in NOT_WRITABLE:
         raise ValueNotUnderstood(f"a {datatype.label} cannot be written, expected a simple value")
     if datatype in ARRAY_ELEMENT:
         if not isinstance(told, list):

@@ -12,7 +12,7 @@ from proto.sparkplug.metrics import (
 )
 from proto.sparkplug.node_view import DeviceView, MetricView, NodeView
 from proto.sparkplug.topics import NodeId
-from web.json_values import value_to_json
+from web.json_values import NOT_WRITABLE, value_to_json
 
 
 def node_to_json(view: NodeView) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def metric_to_json(view: MetricView) -> dict[str, Any]:
         "low": _number(properties, LOW_PROPERTY),
         "high": _number(properties, HIGH_PROPERTY),
         "description": _text(properties, DESCRIPTION_PROPERTY),
-        "writable": view.writable,
+        "writable": view.writable and view.datatype not in NOT_WRITABLE,
     }
 
 
