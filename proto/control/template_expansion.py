@@ -77,8 +77,8 @@ class Expansion:
 
     def _retell(self, mistake: str) -> str | None:
         place = mistake.partition(": ")[0]
-        if self.mistakes and place in self._without_tags:
-            return None  # an echo: the instances that were to bring them are told already
+        if place in self._without_tags:
+            return None  # an echo: why the instances brought none is told already
         origin = self._origins.get(place)
         if origin is not None:
             return origin.in_instance + mistake.removeprefix(place)

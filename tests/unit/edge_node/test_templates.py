@@ -182,6 +182,31 @@ def test_a_wrong_instance_does_not_make_the_device_seem_empty(load_text: Load) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            ('version = "1" ', 'verson = "1" '),
+            "templates[Motor].verson: is no known key, did you mean 'version'?",
+        ),
+        (
+            ('name = "Motors/', 'nam = "Motors/'),
+            "devices[Conveyor].instances[0].nam: is no known key, did you mean 'name'?",
+        ),
+    ],
+)
+def test_what_is_no_template_or_instance_does_not_make_the_device_seem_empty(
+    load_text: Load, change: tuple[str, str], expected: str
+) -> None:
+    text = example()
+    text = text[: text.index("[[devices.tags]]")]
+
+    found = mistakes(load_text, change, text=text)
+
+    assert expected in found
+    assert "devices[Conveyor].tags" not in "".join(found)
+
+
 def test_instances_whose_members_differ_in_published_type_are_refused(load_text: Load) -> None:
     changes = (
         ('low = 0\nhigh = "{top_speed}"\ndescription', 'scale = "{top_speed}"\ndescription'),
