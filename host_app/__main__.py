@@ -20,7 +20,7 @@ from host_app.mqtt_stream import Endpoint
 from host_app.options import with_options
 from host_app.scope import Mode, NodeFilter
 from host_app.service import HostService
-from host_app.settings import Protocol, Secrets, make_endpoints, read_secrets
+from host_app.settings import BrokerFiles, Protocol, Secrets, make_endpoints, read_secrets
 from host_app.users import Users
 from proto.sparkplug.host_events import TrackerOptions
 from web.app import create_app
@@ -63,6 +63,8 @@ def host(  # noqa: PLR0917  # click passes them by name
     mqtt_urls: tuple[str, ...],
     mqtt_protocol: Protocol,
     mqtt_ca_file: Path | None,
+    mqtt_cert_file: Path | None,
+    mqtt_key_file: Path | None,
     keep_alive_s: int,
     reorder_timeout_ms: int,
     mode: str,
@@ -92,7 +94,7 @@ def host(  # noqa: PLR0917  # click passes them by name
             host_id,
             secrets,
             protocol=mqtt_protocol,
-            ca_file=mqtt_ca_file,
+            files=BrokerFiles(mqtt_ca_file, mqtt_cert_file, mqtt_key_file),
             keep_alive_s=keep_alive_s,
             high_availability=high_availability,
         )

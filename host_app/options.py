@@ -83,6 +83,20 @@ OPTIONS: Final = (
         help="PEM bundle that the broker's certificate must chain to.",
     ),
     click.option(
+        "--mqtt-cert-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="NEXUS_MQTT_CERT_FILE",
+        show_envvar=True,
+        help="Certificate (PEM) that the host shows to the broker.",
+    ),
+    click.option(
+        "--mqtt-key-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="NEXUS_MQTT_KEY_FILE",
+        show_envvar=True,
+        help="Private key (PEM) of that certificate.",
+    ),
+    click.option(
         "--mqtt-keep-alive",
         "keep_alive_s",
         type=click.IntRange(5, 3600),

@@ -13,6 +13,7 @@ from host_app.audit import Audit, Entry
 from host_app.broker_session import ACKNOWLEDGE_TIMEOUT_S, BrokerSession
 from host_app.clock import now_ms
 from host_app.commands import PendingWrites, Target, WriteResult
+from host_app.engineering import find_range_fault
 from host_app.errors import CommandRefused
 from host_app.notices import Level, Notice, RateLimit
 from host_app.scope import Mode
@@ -174,6 +175,8 @@ class HostService:
             raise CommandRefused("value", str(exc)) from exc
         metric = view.metric(target.device, target.metric)
         assert metric is not None  # noqa: S101  # command() has just found it
+        if (fault := find_range_fault(metric, value)) is not None:
+            raise CommandRefused("value", f"{target}: {fault}")
         if not session.publish(command):
             raise CommandRefused("offline", f"broker {session.endpoint}: {session.problem}")
         expected = check_value(metric.datatype, value)

@@ -43,13 +43,22 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerFiles:
+    """PEM files for TLS to the broker."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
 def make_endpoints(
     urls: Sequence[str],
     host_id: str,
     secrets: Secrets,
     *,
     protocol: Protocol,
-    ca_file: Path | None,
+    files: BrokerFiles,
     keep_alive_s: int,
     high_availability: bool = False,
 ) -> list[Endpoint]:
@@ -78,7 +87,12 @@ def make_endpoints(
     for url in urls:
         try:
             document = BrokerDocument(
-                url=url, ca_file=ca_file, protocol=protocol, keep_alive_s=keep_alive_s
+                url=url,
+                ca_file=files.ca,
+                cert_file=files.cert,
+                key_file=files.key,
+                protocol=protocol,
+                keep_alive_s=keep_alive_s,
             )
             endpoints.append(
                 Endpoint(
@@ -89,20 +103,24 @@ def make_endpoints(
                     keep_alive_s=keep_alive_s,
                     username=secrets.mqtt_username,
                     password=secrets.mqtt_password,
-                    tls=_make_tls(ca_file) if document.tls else None,
+                    tls=_make_tls(files) if document.tls else None,
                 )
             )
         except ValidationError as exc:
-            mistakes += [f"mqtt {e['loc'][0]}: {_said(e['msg'])}" for e in exc.errors()]
+            mistakes += [f"mqtt: {_said(e['msg'])}" for e in exc.errors()]
         except (OSError, SSLError) as exc:
-            mistakes.append(f"mqtt ca_file {str(ca_file)!r}: {exc.strerror or exc}")
+            named = ", ".join(str(f) for f in (files.ca, files.cert, files.key) if f is not None)
+            mistakes.append(f"mqtt: PEM files {named}: {exc.strerror or exc}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return endpoints
 
 
-def _make_tls(ca_file: Path | None) -> SSLContext:
-    return create_default_context(cafile=None if ca_file is None else str(ca_file))
+def _make_tls(files: BrokerFiles) -> SSLContext:
+    context = create_default_context(cafile=None if files.ca is None else str(files.ca))
+    if files.cert is not None:
+        context.load_cert_chain(files.cert, files.key)
+    return context
 
 
 def _said(message: str) -> str:

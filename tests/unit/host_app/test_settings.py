@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from host_app.errors import ConfigError
-from host_app.settings import Secrets, make_endpoints, read_secrets
+from host_app.settings import BrokerFiles, Secrets, make_endpoints, read_secrets
 
 
 def test_secrets_come_from_variables_or_the_first_line_of_files(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_brokers_become_endpoints_with_one_client_id() -> None:
         "nexus",
         secrets,
         protocol="5",
-        ca_file=None,
+        files=BrokerFiles(),
         keep_alive_s=10,
     )
     assert (one.host, one.port, one.tls, one.username) == ("a", 1883, None, "u")
@@ -57,7 +57,7 @@ def test_every_mistake_is_told_at_once() -> None:
             "no/slash",
             Secrets(),
             protocol="3.1.1",
-            ca_file=None,
+            files=BrokerFiles(),
             keep_alive_s=10,
         )
     lines = str(refused.value).splitlines()
