@@ -1,6 +1,9 @@
 """Several hosts, one active: killed, stopped, cut off from the database."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +14,17 @@ import psycopg
 import pytest
 
 from deploy.local.broker import MqttBroker
+from deploy.local.ports import find_free_port
 from host_app.leader import HOLD_LIMIT_S, LEAVE_LIMIT_S, SETTLE_S
 from proto.sparkplug.datatypes import DataType
-from tests.integration.host_rig import PASSWORD, EdgePeer, HostProcess, Listener, wait_for
+from tests.integration.host_rig import (
+    PASSWORD,
+    ROOT,
+    EdgePeer,
+    HostProcess,
+    Listener,
+    wait_for,
+)
 
 STATE = "spBv1.0/STATE/nexus"
 
@@ -126,6 +137,63 @@ def test_killed_host_is_replaced_within_five_seconds_and_edges_birth_once(
     edge.close()
     watcher.close()
     assert two.terminate() == 0
+
+
+@pytest.fixture
+def waiting_edge(mqtt_broker: MqttBroker, tmp_path: Path) -> Iterator[str]:
+    """Run the suite's own edge node, which waits for the host; give its id.
+
+    Its device does not answer, which is no reason for the node not to be born.
+    """
+    document = tmp_path / "edge.toml"
+    document.write_text(
+        f"""
+        [node]
+        group = "plant"
+        edge = "waiting"
+        state_dir = "{tmp_path}/edge-state"
+        [mqtt]
+        url = "{mqtt_broker.url}"
+        [sparkplug]
+        primary_host = "nexus"
+        [[devices]]
+        name = "press"
+        driver = "modbus"
+        connection = {{ host = "127.0.0.1", port = {find_free_port()} }}
+        tags = [ {{ name = "speed", address = "holding:0", datatype = "uint16" }} ]
+        """
+    )
+    with (tmp_path / "edge.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local.cli", "edge", "--config", str(document)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
+        )
+    yield "plant/waiting"
+    process.terminate()
+    process.wait(20)
+
+
+def test_edge_that_waits_for_its_host_is_born_once_at_the_new_one(
+    pair: tuple[HostProcess, HostProcess], mqtt_broker: MqttBroker, waiting_edge: str
+) -> None:
+    one, two = pair
+    cookie = one.sign_in()
+
+    def is_online(host: HostProcess) -> bool:
+        return bool((node := host.node(cookie, waiting_edge)) and node["online"])
+
+    wait_for(lambda: is_online(one), "birth", 30)
+    births = Listener(mqtt_broker, "spBv1.0/plant/NBIRTH/waiting")
+    one.process.kill()
+    two.wait_ready()
+    wait_for(lambda: is_online(two), "birth at the new host", 30)
+    births.next()
+    time.sleep(2)  # a second birth would come now
+    assert births.messages.empty()
+    births.close()
 
 
 def test_stopped_host_is_replaced(pair: tuple[HostProcess, HostProcess]) -> None:
