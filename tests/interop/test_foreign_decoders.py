@@ -9,7 +9,16 @@ from paho.mqtt import publish
 from deploy.local.broker import MqttBroker
 from proto.sparkplug.codec import encode_payload
 from proto.sparkplug.datatypes import DataType
-from proto.sparkplug.metrics import BD_SEQ, REBIRTH, Metric, Payload, Value
+from proto.sparkplug.metrics import (
+    BD_SEQ,
+    REBIRTH,
+    Metric,
+    Payload,
+    Template,
+    TemplateParameter,
+    Value,
+    quality_property,
+)
 from proto.sparkplug.topics import MessageType, NodeId, format_topic
 from tests.interop.peer import Peer
 
@@ -149,3 +158,43 @@ def test_arrays_are_read_exactly(peer_host: Peer, broker: MqttBroker) -> None:
         # it hands out the elements of a UInt8Array as Java's signed bytes
         read["UInt8Array"] = [element % 256 for element in read["UInt8Array"]]
     assert read == _by_label(ARRAYS)
+
+
+@pytest.mark.parametrize("peer_host", ["sparkplug-payload", "tahu-host"], indirect=True)
+def test_template_instances_are_read_with_members_and_parameters(
+    peer_host: Peer, broker: MqttBroker
+) -> None:
+    bad = {"Quality": quality_property(0)}
+    instance = Template(
+        (
+            Metric("Speed", DataType.INT16, 5, NOW_MS),
+            Metric("On", DataType.BOOLEAN, None, NOW_MS, properties=bad),
+        ),
+        "Motor",
+        version="1.2",
+        parameters=(TemplateParameter("base", DataType.INT64, 100),),
+    )
+
+    read = _read(broker, peer_host, {DataType.TEMPLATE: instance})["Template"]
+
+    if peer_host.name == "tahu-host":  # it tells the whole of it in words
+        for words in (
+            "version=1.2, templateRef=Motor, isDefinition=false",
+            "name=Speed, alias=null, timestamp=1700000000123, dataType=Int16",
+            "Quality=PropertyValue [type=Int32, value=0",
+            "value=null, isNull=true",
+            "Parameter [name=base, type=Int64, value=100]",
+        ):
+            assert words in read
+        return
+    assert {**read, "metrics": None} == {
+        "version": "1.2",
+        "templateRef": "Motor",
+        "isDefinition": False,
+        "metrics": None,
+        "parameters": [{"name": "base", "type": "Int64", "value": 100}],
+    }
+    assert [(m["name"], m["type"], m["value"]) for m in read["metrics"]] == [
+        ("Speed", "Int16", 5),
+        ("On", "Boolean", None),
+    ]
