@@ -56,7 +56,9 @@ def _install(packages: list[str], say: Callable[[str], None]) -> str | None:
         return f"not installed; as root: apt-get install {' '.join(packages)}"
     say(f"installing {', '.join(packages)} with apt-get")
     _LOG.parent.mkdir(parents=True, exist_ok=True)
-    install = [apt, "install", "--yes", "--no-install-recommends", *packages]
+    # A browser without any font draws no text, which the tests read.
+    fonts = ["fonts-liberation"] if "chromium" in packages else []
+    install = [apt, "install", "--yes", "--no-install-recommends", *packages, *fonts]
     with _LOG.open("ab") as log:
         for argv in ([apt, "update"], install):
             status = subprocess.run(
