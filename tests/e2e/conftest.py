@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +32,11 @@ _BROWSER_ARGS = [
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(make_open_folder: Callable[[str], Path]) -> Iterator[Stack]:
     """Run plant, broker, database, historian, host and edge node."""
     if needs_console():
         build_console(Path(sys.prefix), print)
-    folder = tmp_path_factory.mktemp("stack")
-    _open_path(folder)
+    folder = make_open_folder("stack")
     running = Stack(
         settings=Settings(
             database_url=None,
@@ -108,10 +107,3 @@ def page(context: BrowserContext) -> Iterator[Page]:
     )
     yield fresh
     assert failures == []
-
-
-def _open_path(folder: Path) -> None:
-    # As root, PostgreSQL runs under another account and must be able to pass.
-    while folder.name.startswith(("pytest-", "stack")):
-        folder.chmod(0o711)
-        folder = folder.parent

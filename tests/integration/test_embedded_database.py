@@ -1,9 +1,7 @@
 """The embedded PostgreSQL asks for its password and runs also for root."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,12 +12,8 @@ from deploy.local.database import EmbeddedServer
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    # Not pytest's folder, which as root no other account may enter.
-    path = Path(tempfile.mkdtemp(prefix="nexus-test-database-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def folder(make_open_folder: Callable[[str], Path]) -> Path:
+    return make_open_folder("database")
 
 
 def test_nobody_signs_in_without_the_password(folder: Path) -> None:

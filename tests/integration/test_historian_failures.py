@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -42,15 +42,9 @@ def node(mqtt_broker: MqttBroker) -> Iterator[Node]:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server(make_open_folder: Callable[[str], Path]) -> Iterator[EmbeddedServer]:
     """A database that the test may kill."""
-    folder = tmp_path_factory.mktemp("killed")
-    while folder != Path(folder.anchor) and os.geteuid() == 0 and folder.stat().st_uid == 0:
-        folder.chmod(folder.stat().st_mode | 0o711)
-        folder = folder.parent
-    folder = tmp_path_factory.mktemp("killed-database")
-    folder.chmod(0o711)
-    with EmbeddedServer(folder).start() as running_server:
+    with EmbeddedServer(make_open_folder("killed")).start() as running_server:
         yield running_server
 
 
