@@ -5,6 +5,7 @@ Each entry is logged too, so that it exists even where the database never comes 
 
 import asyncio
 import json
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -137,8 +138,20 @@ class Audit:
 
 def _row(entry: Entry) -> tuple[object, ...]:
     at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
-    detail = json.dumps(entry.detail, default=str).replace("\\u0000", "")
+    plain = {key: _plain(value) for key, value in entry.detail.items()}
+    detail = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     return at, _clean(entry.actor), entry.remote, entry.action, _clean(entry.target), detail
+
+
+def _plain(value: object) -> object:
+    """Return what JSON and PostgreSQL's jsonb can hold of a value."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return _clean(str(value))
 
 
 def _clean(text: str) -> str:

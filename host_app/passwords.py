@@ -20,8 +20,10 @@ def check_new_password(password: str) -> str:
     """Return a password that may be set.
 
     Raises:
-        ValueError: too short or too long.
+        ValueError: too short, too long, or no text that UTF-8 can carry.
     """
+    if not _is_text(password):
+        raise ValueError("password has characters that UTF-8 cannot carry, expected text")
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise ValueError(
             f"password has {len(password)} characters, expected {MIN_LENGTH} to {MAX_LENGTH}"
@@ -36,7 +38,7 @@ async def hash_password(password: str) -> str:
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
     """Compare; an unknown user (no hash) costs the same time as a wrong password."""
-    if len(password) > MAX_LENGTH:
+    if len(password) > MAX_LENGTH or not _is_text(password):
         return False
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, _verify, password, password_hash)
@@ -50,3 +52,11 @@ def _verify(password: str, password_hash: str | None) -> bool:
         return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def _is_text(password: str) -> bool:
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

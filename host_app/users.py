@@ -21,6 +21,11 @@ log = structlog.get_logger(__name__)
 _KEY_BYTES: Final = 32
 
 
+def is_name(name: str) -> bool:
+    """Whether a user can be called that: not blank, and nothing that cannot be shown or stored."""
+    return bool(name.strip()) and name.isprintable()
+
+
 class Role(StrEnum):
     """What a user may do; each may what the ones before it may."""
 
@@ -100,7 +105,8 @@ class Users:
         """
         async with self._database.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT name, role, generation, password_hash FROM host.users WHERE name = $1", name
+                "SELECT name, role, generation, password_hash FROM host.users WHERE name = $1",
+                name if is_name(name) else "",
             )
         right = await verify_password(password, None if row is None else row["password_hash"])
         if row is None or not right:
@@ -117,12 +123,12 @@ class Users:
             role: the new role; a new user without one is an admin, an old one keeps theirs.
 
         Raises:
-            ValueError: the password is too short or too long, or the name empty.
+            ValueError: the password is too short or too long, or the name is none.
             StorageUnavailable: the database does not answer.
         """
         check_new_password(password)
-        if not name.strip():
-            raise ValueError("user name is empty, expected at least one character")
+        if not is_name(name):
+            raise ValueError(f"user name is {name!r}, expected text that can be shown")
         async with self._database.connection() as connection:
             row = await connection.fetchrow(
                 "SELECT role, password_hash FROM host.users WHERE name = $1", name

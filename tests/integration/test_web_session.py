@@ -80,6 +80,23 @@ async def test_wrong_password_and_unknown_user_get_the_same_answer(postgres_url:
         assert {e.action for e in await audit.latest(10)} == {"sign_in_failed"}
 
 
+async def test_names_that_no_database_can_hold_are_wrong_and_nothing_more(
+    postgres_url: str,
+) -> None:
+    async with console(postgres_url) as (app, _, audit):
+        client = app.test_client()
+        for name, password, status in (
+            ("\ud800", "x", 400),
+            ("admin", "\ud800", 400),
+            ("nul\x00", "x", 401),
+            ("admin", "nul\x00", 401),
+            ("' OR 1=1 --", "x", 401),
+        ):
+            assert await sign_in(client, name, password) == status
+        await audit.flush()
+        assert len(await audit.latest(10)) == 3
+
+
 async def test_guessing_is_slowed_down_whatever_the_client_says_of_its_address(
     postgres_url: str,
 ) -> None:
