@@ -95,7 +95,8 @@ async def run(document: NodeDocument, kind: str, seconds: float) -> dict[str, fl
 
     async with trio.open_nursery() as nursery:
         for device in document.devices:
-            nursery.start_soon(keep_polling, device)
+            if isinstance(device, ModbusDevice):
+                nursery.start_soon(keep_polling, device)
         await trio.sleep(min(WARM_UP_S, seconds))
         lateness = Lateness()
         polls_before, skipped_before, cpu_before = polls, skipped, _cpu_s()

@@ -15,6 +15,7 @@ from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
 from edge_node.errors import ConfigurationRejected
 from edge_node.probe import find_device
 from edge_node.tag_table import format_table, format_tags_toml, parse_table
+from proto.control.device import ModbusDevice
 
 EXIT_CONFIGURATION = 2
 _LAST_UNIT = 247
@@ -52,7 +53,12 @@ def browse(
     use pause_s where that matters.
     """
     try:
-        connection = find_device(config, device).connection
+        document = find_device(config, device)
+        if not isinstance(document, ModbusDevice):
+            raise ConfigError(  # noqa: TRY301  # told like every other mistake
+                [f"{device}: driver is {document.driver!r}, browse is for driver 'modbus'"]
+            )
+        connection = document.connection
         if units:
             present = trio.run(scan_units, connection, range(1, _LAST_UNIT + 1))
             click.echo(json.dumps(present) if as_json else "\n".join(map(str, present)))

@@ -21,7 +21,7 @@ from edge_node.mqtt_socket import Endpoint
 from edge_node.templates import Instances, find_template_clashes
 from edge_node.uns_topics import find_topic_clashes
 from proto.control.broker import BrokerDocument, BrokerListDocument
-from proto.control.device import DeviceDocument
+from proto.control.devices import DeviceDocument
 from proto.control.node import NodeDocument
 from proto.control.template_expansion import expand_templates, without_templates
 

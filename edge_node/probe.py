@@ -13,7 +13,8 @@ from typing import Literal
 from edge_node.config import load
 from edge_node.drivers.base import ConfigError, DriverError, RawValue
 from edge_node.drivers.registry import Drivers
-from proto.control.device import DeviceDocument, Tag
+from proto.control.device import Tag
+from proto.control.devices import DeviceDocument
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
-"""Which driver reads which device: an explicit table, so that importing has no effects."""
+"""Which driver reads which device: an explicit choice, so that importing has no effects."""
 
 from edge_node.drivers.base import Driver, Trace
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from proto.control.device import DeviceDocument
+from edge_node.drivers.s7.driver import S7Driver
+from proto.control.devices import DeviceDocument
+from proto.control.s7 import S7Device
 
 
 class Drivers:
@@ -14,8 +16,8 @@ class Drivers:
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
-        lines = Lines(trace=trace)
-        self._makers = {"modbus": lambda document: ModbusDriver(document, lines)}
+        self._lines = Lines(trace=trace)
+        self._trace = trace
 
     def make(self, document: DeviceDocument) -> Driver:
         """Return the driver of a device, not yet open.
@@ -23,4 +25,6 @@ class Drivers:
         Raises:
             ConfigError: every mistake that only the driver can see, at once.
         """
-        return self._makers[document.driver](document)
+        if isinstance(document, S7Device):
+            return S7Driver(document, self._trace)
+        return ModbusDriver(document, self._lines)

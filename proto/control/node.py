@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from proto.control.broker import BrokerListDocument
-from proto.control.device import DeviceDocument
+from proto.control.devices import DeviceDocument
 from proto.control.document import Document, SparkplugId
 from proto.control.template import TemplateDocument
 

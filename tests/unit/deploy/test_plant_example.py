@@ -20,7 +20,11 @@ def document() -> NodeDocument:
 
 
 def device_of(document: NodeDocument, unit: Unit) -> ModbusDevice:
-    (device,) = [d for d in document.devices if d.connection.unit_id == unit.unit_id]
+    (device,) = [
+        device
+        for device in document.devices
+        if isinstance(device, ModbusDevice) and device.connection.unit_id == unit.unit_id
+    ]
     return device
 
 

@@ -1,0 +1,1 @@
+"""Siemens S7: addresses, plans pure, the codec is sans-IO, the link touches sockets."""

@@ -1,0 +1,140 @@
+"""The S7 driver: one CPU or LOGO!, polled by group and written to.
+
+Puts the pure parts together: points, plans and decoders on one side, the link on the other.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import trio
+
+from edge_node.drivers.base import (
+    DeviceUnreachable,
+    PollResult,
+    RawValue,
+    RequestRejected,
+    TagInfo,
+    Trace,
+)
+from edge_node.drivers.s7.codec import (
+    ItemAnswer,
+    ProtocolError,
+    Refused,
+    check_written,
+    parse_read,
+    read_request,
+    write_bit_request,
+    write_bytes_request,
+)
+from edge_node.drivers.s7.encode import encode_bit, encode_value
+from edge_node.drivers.s7.link import S7Link
+from edge_node.drivers.s7.points import Point, compile_points
+from edge_node.drivers.s7.reader import GroupReader
+from proto.control.s7 import S7Device
+
+_SHORTEST_CONNECT_S = 3.0
+"""A lost SYN is sent again after one second: less would never see the second one answered."""
+_WRITE_HEAD = 28
+"""Bytes of a write request around the data."""
+
+
+class S7Driver:
+    """One S7 device.
+
+    Raises:
+        ConfigError: the document's addresses cannot work.
+    """
+
+    def __init__(self, document: S7Device, trace: Trace | None = None) -> None:
+        points = compile_points(document)
+        self._name = document.name
+        self._connection = document.connection
+        self._readers = {
+            name: GroupReader(document.name, group, document.connection.max_gap)
+            for name, group in points.items()
+        }
+        self._points = {p.name: p for group in points.values() for p in group}
+        self.groups: Mapping[str, Sequence[TagInfo]] = {
+            name: [point.info for point in group] for name, group in points.items()
+        }
+        self._link = S7Link(document.connection, trace)
+
+    async def open(self) -> None:
+        """Connect and negotiate.
+
+        Raises:
+            DeviceUnreachable: with the address and the reason.
+        """
+        try:
+            await self._link.connect(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+
+    async def read(self, group: str) -> PollResult:
+        """Poll one group.
+
+        Raises:
+            DeviceUnreachable: the CPU does not answer or the connection is gone.
+        """
+        reader = self._readers[group]
+        try:
+            column = await reader.read(self._ask, self._link.negotiated, trio.current_time())
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+        timestamp_ms = time.time_ns() // 1_000_000
+        return PollResult(timestamp_ms, column.values, column.bad, column.requests)
+
+    async def write(self, tag: str, value: RawValue) -> None:
+        """Write a raw value to one tag, before the next request of a poll.
+
+        Raises:
+            RequestRejected: the CPU refused, the value does not fit, or the tag is read-only.
+            DeviceUnreachable: the CPU does not answer or the connection is gone.
+        """
+        point = self._points.get(tag)
+        if point is None:
+            raise RequestRejected(f"{self._name} has no tag {tag!r}")
+        if not point.writable:
+            raise RequestRejected(f"{self._name} tag {tag!r} is not writable")
+        try:
+            check_written(await self._link.ask(self._make_write(point, value)))
+        except Refused as exc:
+            raise RequestRejected(
+                f"{self._name} tag {tag!r}: writing {value!r} to {point.address} was refused: {exc}"
+            ) from exc
+        except RequestRejected as exc:
+            raise RequestRejected(f"{self._name} {exc}") from exc
+        except ProtocolError as exc:
+            self._link.close()
+            raise DeviceUnreachable(f"{self._name}: does not speak S7: {exc}") from exc
+        except DeviceUnreachable as exc:
+            raise self._unreachable(exc) from exc
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        self._link.close()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _ask(self, variables: Sequence[bytes]) -> list[ItemAnswer]:
+        message = await self._link.ask(partial(read_request, variables))
+        try:
+            return parse_read(message, len(variables))
+        except ProtocolError as exc:
+            self._link.close()
+            raise DeviceUnreachable(f"does not speak S7: {exc}") from exc
+
+    def _make_write(self, point: Point, value: RawValue) -> partial[bytes]:
+        if point.datatype == "bool":
+            bit = 8 * point.start + (point.address.bit or 0)
+            return partial(write_bit_request, point.place, bit, encode_bit(point, value))
+        skip, data = encode_value(point, value)
+        room = self._link.pdu - _WRITE_HEAD
+        if self._link.pdu and len(data) > room:
+            raise RequestRejected(
+                f"tag {point.name!r}: value takes {len(data)} bytes, one message has {room}"
+            )
+        return partial(write_bytes_request, point.place, point.start + skip, data)
+
+    def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
+        return DeviceUnreachable(f"{self._name}: {cause}")

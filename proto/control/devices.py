@@ -1,0 +1,12 @@
+"""A device of any driver: the union that a node's configuration lists."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from proto.control.device import ModbusDevice
+from proto.control.s7 import S7Device
+
+DeviceDocument = Annotated[
+    ModbusDevice | S7Device, Field(discriminator="driver", description="A device, by its driver")
+]
