@@ -21,7 +21,8 @@ FOLDER: Final = Path(__file__).parent / "schema"
 _LOCK: Final = 0x6E65_7875_7301
 """Key of the advisory lock. yoyo's own lock is a row that a killed process would leave behind."""
 
-_CONNECT_TIMEOUT_S: Final = 10
+_CONNECT_TIMEOUT_S: Final = 5
+_LOCK_TIMEOUT_S: Final = 5
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo is untyped
@@ -65,6 +66,8 @@ def migrate(database_url: str) -> list[str]:
     try:
         # yoyo opens connections of its own, so the lock sits on one beside them.
         with _connect(database_url) as guard:
+            # Not for ever: a thread that waits would keep the process from ending.
+            guard.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
             guard.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
             guard.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             with _Backend(database_url, default_migration_table) as backend:
