@@ -153,7 +153,7 @@ class EdgeNode:
         log.info("edge_started", node=str(self._id), devices=len(self._supervisors))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publisher.run)
-            nursery.start_soon(self._mirror.run, lambda: self._link.is_congested)
+            nursery.start_soon(self._mirror.run, lambda: self._link.queued_bytes > 0)
             nursery.start_soon(self._report_status)
             nursery.start_soon(self._link.run, self._document.sparkplug.start_delay_s)
             async with trio.open_nursery() as devices:
@@ -201,7 +201,7 @@ class EdgeNode:
     def _facts(self) -> NodeFacts:
         up = sum(s.state.state == "online" for s in self._supervisors.values())
         uptime_s = (now_ms() - self._started_ms) // 1000
-        return NodeFacts(uptime_s, up, self._counters.points_unsent)
+        return NodeFacts(uptime_s, up, self._counters.points_unsent, self._link.queued_bytes)
 
     def status(self) -> NodeStatus:
         """Return the node's status document as of now."""

@@ -115,9 +115,9 @@ class MqttConnection:
         return self._lost.is_set()
 
     @property
-    def is_congested(self) -> bool:
-        """Whether the broker reads more slowly than it is written to."""
-        return self._queued_bytes > 0
+    def queued_bytes(self) -> int:
+        """Bytes of payload that wait for the broker to read them; 0 while it keeps up."""
+        return self._queued_bytes
 
     async def wait_lost(self) -> str:
         """Wait for the end of the connection.

@@ -26,6 +26,7 @@ UPTIME: Final = "Node Info/Uptime"
 DEVICES: Final = "Node Info/Devices"
 DEVICES_UP: Final = "Node Info/Devices Up"
 UNSENT: Final = "Node Info/Unsent Points"
+BUFFERED: Final = "Node Info/Buffered Bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,22 @@ class NodeFacts:
         uptime_s: since the process started.
         devices_up: how many devices answer.
         unsent_points: changes that could not be sent.
+        buffered_bytes: what waits for the broker to read it.
     """
 
     uptime_s: int
     devices_up: int
     unsent_points: int
+    buffered_bytes: int
 
     def values(self) -> dict[str, Value]:
         """Return each as its metric."""
-        return {UPTIME: self.uptime_s, DEVICES_UP: self.devices_up, UNSENT: self.unsent_points}
+        return {
+            UPTIME: self.uptime_s,
+            DEVICES_UP: self.devices_up,
+            UNSENT: self.unsent_points,
+            BUFFERED: self.buffered_bytes,
+        }
 
 
 def define_node_metrics(
@@ -60,12 +68,14 @@ def define_node_metrics(
     """
     read_only = {READ_ONLY_PROPERTY: Property(DataType.BOOLEAN, True)}
     seconds = {**read_only, UNIT_PROPERTY: Property(DataType.STRING, "s")}
+    bytes_ = {**read_only, UNIT_PROPERTY: Property(DataType.STRING, "By")}
     metrics = [
         Metric(VERSION, DataType.STRING, version, properties=read_only),
         Metric(UPTIME, DataType.INT64, 0, properties=seconds),
         Metric(DEVICES, DataType.INT32, devices, properties=read_only),
         Metric(DEVICES_UP, DataType.INT32, 0, properties=read_only),
         Metric(UNSENT, DataType.INT64, 0, properties=read_only),
+        Metric(BUFFERED, DataType.INT64, 0, properties=bytes_),
     ]
     for name, offered in ((REBOOT, reboot), (NEXT_SERVER, next_server)):
         if offered:

@@ -85,9 +85,9 @@ class NodeLink:
         self._told_away = False
 
     @property
-    def is_congested(self) -> bool:
-        """Whether the broker reads more slowly than it is written to."""
-        return self._connection is not None and self._connection.is_congested
+    def queued_bytes(self) -> int:
+        """Bytes of payload that wait for the broker to read them; 0 while it keeps up."""
+        return 0 if self._connection is None else self._connection.queued_bytes
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Publish beside Sparkplug, when there is a connection."""

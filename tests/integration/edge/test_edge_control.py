@@ -46,9 +46,12 @@ async def test_a_node_tells_of_itself(
         aliases = {m.alias: m.name for m in nbirth.payload.metrics}
         assert nbirth.metric("Node Info/Version").value == "0.1.0"
         assert nbirth.metric("Node Info/Devices").value == 1
-        assert {"Node Info/Uptime", "Node Info/Devices Up", "Node Info/Unsent Points"} <= set(
-            aliases.values()
-        )
+        assert {
+            "Node Info/Uptime",
+            "Node Info/Devices Up",
+            "Node Info/Unsent Points",
+            "Node Info/Buffered Bytes",
+        } <= set(aliases.values())
         ndata = await heard.wait("NDATA")
         told = {aliases[metric.alias]: metric.value for metric in ndata.payload.metrics}
         await heard.wait("NDATA", 2)

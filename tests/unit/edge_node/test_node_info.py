@@ -3,11 +3,21 @@ from proto.sparkplug.metrics import is_control
 
 
 def test_only_what_changed_is_told() -> None:
-    info = NodeInfo({"Node Info/Uptime": 1, "Node Info/Devices Up": 2}.get)  # type: ignore[arg-type]  # no unsent points here
-    info._told["Node Info/Unsent Points"] = 0
-    assert info.changes(NodeFacts(5, 1, 0), 1000) == [(1, 5, 1000, 192), (2, 1, 1000, 192)]
-    assert info.changes(NodeFacts(6, 1, 0), 2000) == [(1, 6, 2000, 192)]
-    assert info.changes(NodeFacts(6, 1, 0), 3000) == []
+    aliases = {
+        "Node Info/Uptime": 1,
+        "Node Info/Devices Up": 2,
+        "Node Info/Unsent Points": 3,
+        "Node Info/Buffered Bytes": 4,
+    }
+    info = NodeInfo(aliases.__getitem__)
+    assert info.changes(NodeFacts(5, 1, 0, 0), 1000) == [
+        (1, 5, 1000, 192),
+        (2, 1, 1000, 192),
+        (3, 0, 1000, 192),
+        (4, 0, 1000, 192),
+    ]
+    assert info.changes(NodeFacts(6, 1, 0, 80), 2000) == [(1, 6, 2000, 192), (4, 80, 2000, 192)]
+    assert info.changes(NodeFacts(6, 1, 0, 80), 3000) == []
 
 
 def test_control_is_offered_only_where_it_is_configured() -> None:
