@@ -7,7 +7,7 @@ words.
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -243,9 +243,6 @@ class ModbusDevice(Device):
     def _check_names(self) -> Self:
         check_tags(self.tags, self.poll_groups)
         return self
-
-
-DeviceDocument = Annotated[ModbusDevice, Field(description="A device, by its driver")]
 
 
 def check_tags(tags: tuple[Tag, ...], groups: tuple[PollGroup, ...]) -> None:

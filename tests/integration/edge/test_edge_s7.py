@@ -1,0 +1,78 @@
+"""An S7 CPU on a real socket, published by an edge node to a real broker."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from deploy.local.plant.s7_server import Mixer, S7Server
+from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import Metric
+from tests.integration.edge.bench import Listener, node_document, running, wait_until
+from tests.integration.edge.edge_broker import Broker
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+def server() -> Iterator[S7Server]:
+    one = S7Server(log=False)
+    yield one
+    one.stop()
+
+
+def mixer_device(port: int) -> dict[str, Any]:
+    return {
+        "name": "mixer",
+        "driver": "s7",
+        "connection": {"host": "127.0.0.1", "port": port, "timeout_s": 0.5},
+        "poll_groups": [{"name": "default", "interval_s": 0.05}],
+        "tags": [
+            {"name": "setpoint", "address": "DB1.DBD4:REAL", "writable": True},
+            {"name": "level", "address": "DB1.DBW12", "datatype": "int", "scale": 0.1},
+            {"name": "running", "address": "DB1.DBX14.0", "writable": True},
+            {"name": "recipe", "address": "DB1.S16.16", "writable": True},
+            {"name": "clock", "address": "DB1.DBB40", "datatype": "dtl"},
+            {"name": "nowhere", "address": "DB7.DBW0", "datatype": "int"},
+        ],
+    }
+
+
+async def test_a_cpu_is_born_published_written_lost_and_found(
+    edge_broker: Broker, heard: Listener, server: S7Server, tmp_path: Path
+) -> None:
+    mixer = Mixer(server)
+    mixer.scan()
+    port = server.listen("127.0.0.1", 0)
+    async with running(node_document(edge_broker, tmp_path, mixer_device(port))):
+        birth = await heard.wait("DBIRTH")
+        assert birth.metric("setpoint").datatype is DataType.FLOAT
+        assert birth.metric("setpoint").value == 120.0
+        assert birth.metric("running").value is True
+        assert birth.metric("recipe").value == "Raspberry1"
+        assert birth.metric("clock").datatype is DataType.DATETIME
+        assert birth.metric("nowhere").value is None
+
+        struct.pack_into(">h", mixer.block, 12, 250)
+        await heard.wait_value("mixer", "level", 25.0)
+        heard.command(
+            "DCMD",
+            [
+                Metric("setpoint", DataType.FLOAT, 80.5),
+                Metric("running", DataType.BOOLEAN, False),
+                Metric("recipe", DataType.STRING, "Plum"),
+            ],
+            "mixer",
+        )
+        await heard.wait_value("mixer", "recipe", "Plum")
+        await wait_until(lambda: mixer.block[14] & 1 == 0)
+        assert struct.unpack_from(">f", mixer.block, 4) == (80.5,)
+
+        await trio.to_thread.run_sync(server.stop)
+        await heard.wait("DDEATH")
+        server.listen("127.0.0.1", port)
+        again = await heard.wait("DBIRTH", 2)
+        assert again.metric("recipe").value == "Plum"
