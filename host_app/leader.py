@@ -23,15 +23,15 @@ HOLD_LIMIT_S: Final = 1.5
 LEAVE_LIMIT_S: Final = 0.5
 SETTLE_S: Final = 2.5
 RETRY_S: Final = 0.25
+IDLE_LIMIT_S: Final = 3.0
+"""After this long without a word the server ends a host's connection (PostgreSQL 14 and later)."""
 
 _CONNECT_TIMEOUT_S: Final = 3.0
 _LOCK_CLASS: Final = 0x6E65_7875
 _SERVER_SETTINGS: Final = {
     "application_name": "nexus-host-leader",
-    # The server, too, must notice a machine that vanished, or nobody could take over.
-    "tcp_keepalives_idle": "1",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
+    # The server, too, must notice a host that hangs or vanished, or nobody could take over.
+    "idle_session_timeout": str(int(IDLE_LIMIT_S * 1000)),
 }
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

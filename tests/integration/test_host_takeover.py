@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,13 @@ import pytest
 
 from deploy.local.broker import MqttBroker
 from deploy.local.ports import find_free_port
-from host_app.leader import HOLD_LIMIT_S, LEAVE_LIMIT_S, SETTLE_S
+from host_app.leader import (
+    CONFIRM_INTERVAL_S,
+    HOLD_LIMIT_S,
+    IDLE_LIMIT_S,
+    LEAVE_LIMIT_S,
+    SETTLE_S,
+)
 from proto.sparkplug.datatypes import DataType
 from tests.integration.host_rig import (
     PASSWORD,
@@ -91,6 +98,7 @@ def never_both(one: HostProcess, two: HostProcess) -> Iterator[None]:
 
 def test_times_fit_so_that_two_are_never_active() -> None:
     assert SETTLE_S > HOLD_LIMIT_S + LEAVE_LIMIT_S
+    assert IDLE_LIMIT_S > HOLD_LIMIT_S + CONFIRM_INTERVAL_S
 
 
 def test_standby_says_so_and_shows_no_plant(pair: tuple[HostProcess, HostProcess]) -> None:
@@ -194,6 +202,25 @@ def test_edge_that_waits_for_its_host_is_born_once_at_the_new_one(
     time.sleep(2)  # a second birth would come now
     assert births.messages.empty()
     births.close()
+
+
+def test_host_that_hangs_is_replaced_and_steps_down_when_it_wakes(
+    pair: tuple[HostProcess, HostProcess], mqtt_broker: MqttBroker
+) -> None:
+    one, two = pair
+    one.process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: status(two) == "ready", "takeover", 20)
+    late = Listener(mqtt_broker, STATE)
+    state = json.loads(late.next().payload)
+    assert state["online"]
+    one.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: status(one) == "standby", "stepping down")
+    assert status(two) == "ready"
+    last = state
+    while not late.messages.empty():
+        last = json.loads(late.next().payload)
+    assert last == state, "the host that woke told a STATE of its own last"
+    late.close()
 
 
 def test_stopped_host_is_replaced(pair: tuple[HostProcess, HostProcess]) -> None:
