@@ -134,28 +134,25 @@ async def test_a_bad_address_costs_its_tag_and_never_its_neighbours(cpu: Cpu) ->
     assert second.requests == 1
 
 
-async def test_a_quarantined_tag_comes_back(cpu: Cpu, autojump: Callable[[], None]) -> None:
+async def test_a_quarantined_tag_is_tried_again_rarely_and_comes_back(cpu: Cpu) -> None:
     driver = cpu.driver({"address": "DB9.DBW0", "datatype": "int"})
     await driver.open()
-    assert (await driver.read("default")).bad
+    reader = driver._readers["default"]
+    polls = [await reader.read(driver._ask, 480, now) for now in (0, 1, 11, 12, 30)]
+    assert [poll.requests for poll in polls] == [1, 0, 1, 0, 0]
+    assert all("DB9.DBW0" in poll.bad[0] for poll in polls)
     cpu.server.register_area(SrvArea.DB, 9, bytearray(b"\x00\x05"))
-    assert (await driver.read("default")).values == [None]
-    autojump()
-    result = await driver.read("default")
+    column = await reader.read(driver._ask, 480, 40)
     await driver.aclose()
-    assert result.values == [5]
-    assert not result.bad
+    assert column.values == [5]
+    assert not column.bad
 
 
-@pytest.fixture
-def autojump(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the driver believe that the time of the next try has come."""
-    real = trio.current_time
-    return lambda: monkeypatch.setattr("edge_node.drivers.s7.driver.trio.current_time", later(real))
-
-
-def later(real: Callable[[], float]) -> Callable[[], float]:
-    return lambda: real() + 3600
+async def test_a_cpu_that_is_connected_again_may_have_what_it_had_not(cpu: Cpu) -> None:
+    driver = cpu.driver({"address": "DB9.DBW0", "datatype": "int"})
+    assert "DB9.DBW0" in (await poll(driver)).bad[0]
+    cpu.server.register_area(SrvArea.DB, 9, bytearray(b"\x00\x05"))
+    assert (await poll(driver)).values == [5]
 
 
 @pytest.mark.parametrize(

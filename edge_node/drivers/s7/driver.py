@@ -70,6 +70,8 @@ class S7Driver:
             await self._link.connect(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
+        for reader in self._readers.values():
+            reader.forgive()
 
     async def read(self, group: str) -> PollResult:
         """Poll one group.

@@ -103,6 +103,12 @@ class GroupReader:
             await self._retry(ask, due, column, now)
         return column
 
+    def forgive(self) -> None:
+        """Try everything at the next poll: the CPU may have another program now."""
+        self._quarantine.clear()
+        self._tight.clear()
+        self._pdu = 0
+
     async def _run(self, ask: Ask, compiled: _Compiled, column: Column) -> dict[int, int]:
         """Ask for a plan's blocks and take their values; return block → return code if refused."""
         blocks = compiled.plan.blocks
@@ -182,6 +188,8 @@ class GroupReader:
             del self._quarantine[index]
             _log.info("s7_tag_released", device=self._device, tag=self.points[index].name)
         if released:
+            for other in self._quarantine.values():
+                other.retry_at = now  # what released these may have released all
             self._replan()
 
     @property
