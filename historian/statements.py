@@ -33,10 +33,12 @@ INSERT_MISSING: Final = f"""
     INSERT INTO historian.sample ({_COLUMNS})
     SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
     FROM arriving AS a
-    WHERE NOT EXISTS (
-        SELECT FROM historian.sample AS s
+    LEFT JOIN LATERAL (
+        SELECT true AS there FROM historian.sample AS s
         WHERE s.metric_id = a.metric_id AND s.time = a.time AND {_SAME}
-    )
+        LIMIT 1
+    ) AS found ON true
+    WHERE found.there IS NULL
 """  # noqa: S608  # column names of ours
 
 UPSERT_CURRENT: Final = f"""

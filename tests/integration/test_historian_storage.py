@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from historian.__main__ import historian
 from historian.schema.migrate import migrate, normalize_url
+from historian.statements import CHECK_SETUP, INSERT_MISSING
 from tests.integration.historian_rig import query
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -138,3 +139,24 @@ def test_database_without_history_is_told(
     run = CliRunner().invoke(historian, ["report"])
     assert run.exit_code == 1
     assert "found no tables of the historian" in run.stderr
+
+
+def test_what_may_be_there_is_looked_up_by_index_compressed_or_not(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+        if row == ("timescale",):
+            connection.execute("SELECT compress_chunk(c) FROM show_chunks('historian.sample') AS c")
+        for statement in CHECK_SETUP:
+            connection.execute(statement.encode())
+        with connection.transaction():
+            connection.execute("INSERT INTO arriving SELECT * FROM historian.sample LIMIT 100")
+            connection.execute(
+                "INSERT INTO arriving (time, metric_id, value)"
+                " SELECT time, metric_id, -1 FROM arriving LIMIT 10"
+            )
+            plan = connection.execute(f"EXPLAIN {INSERT_MISSING}".encode()).fetchall()
+            inserted = connection.execute(INSERT_MISSING.encode()).rowcount
+    text = "\n".join(line for (line,) in plan)
+    assert "Anti Join" not in text
+    assert "Index Cond: ((metric_id = a.metric_id)" in text
+    assert inserted == 10
