@@ -19,11 +19,7 @@ from edge_node.drivers.base import (
 from edge_node.drivers.s7.driver import S7Driver
 from proto.control.s7 import S7Device
 
-pytestmark = [
-    pytest.mark.trio,
-    # the library's threads may find their socket closed under them when the server stops
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-]
+pytestmark = pytest.mark.trio
 
 
 class Cpu:

@@ -21,7 +21,7 @@ _TICK_S = 0.1
 _BIT = 1
 
 
-class S7Server(Server):  # type: ignore[misc, unused-ignore]  # the library's types come and go
+class S7Server(Server):
     """python-snap7's server at a chosen address, with true bit writes."""
 
     def listen(self, bind: str, port: int) -> int:
