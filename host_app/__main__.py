@@ -191,9 +191,6 @@ async def _prepare_users(database: Database, users: Users, password: str | None)
         except StorageUnavailable as exc:
             log.warning("console_password_not_set_yet", reason=str(exc))
             await asyncio.sleep(1.0)
-        except ValueError as exc:
-            log.error("console_password_refused", reason=str(exc))  # noqa: TRY400  # no traceback
-            break
         else:
             log.info("console_password_is_set", user=FIRST_USER)
             break

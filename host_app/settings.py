@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from host_app.errors import ConfigError
 from host_app.mqtt_stream import Endpoint
+from host_app.passwords import check_new_password
 from proto.control.broker import BrokerDocument
 from proto.sparkplug.errors import InvalidId
 from proto.sparkplug.topics import check_id
@@ -33,14 +34,20 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
     """Read each from ``NAME`` or from the file that ``NAME_FILE`` names.
 
     Raises:
-        ConfigError: both are set, or the file cannot be read.
+        ConfigError: both are set, the file cannot be read, or the console's password is too short.
     """
-    return Secrets(
+    secrets = Secrets(
         mqtt_username=_read(environment, "NEXUS_MQTT_USERNAME"),
         mqtt_password=_read(environment, "NEXUS_MQTT_PASSWORD"),
         database_url=_read(environment, "NEXUS_DATABASE_URL"),
         console_password=_read(environment, "NEXUS_CONSOLE_PASSWORD"),
     )
+    if secrets.console_password is not None:
+        try:
+            check_new_password(secrets.console_password)
+        except ValueError as exc:
+            raise ConfigError(f"NEXUS_CONSOLE_PASSWORD: {exc}") from exc
+    return secrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,8 @@ def test_every_mistake_is_told_at_once() -> None:
     assert "no/slash" in lines[0]
     assert "credentials" in lines[1]
     assert "'http://b' is not a broker address" in lines[2]
+
+
+def test_console_password_that_nobody_may_have_is_refused_at_start() -> None:
+    with pytest.raises(ConfigError, match="NEXUS_CONSOLE_PASSWORD: password has 5 characters"):
+        read_secrets({"NEXUS_CONSOLE_PASSWORD": "short"})
