@@ -186,11 +186,6 @@ class Stack:
         if self._database is not None:
             self._database.stop()
 
-    def describe_database(self) -> str:
-        """Return which database it is, without its password."""
-        kind = "embedded PostgreSQL" if self._database is not None else "from NEXUS_DATABASE_URL"
-        return f"{kind}, {describe_url(self.database_url)}"
-
     @property
     def has_own_database(self) -> bool:
         """Whether the database is of this run and goes with it."""
