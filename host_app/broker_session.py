@@ -32,6 +32,8 @@ FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 15.0
 TICK_S: Final = 0.05
 ACKNOWLEDGE_TIMEOUT_S: Final = 5.0
+LONGEST_FLOOD_S: Final = 30.0
+"""For so long in a row a flood excuses what stays away."""
 
 _MAX_KNOWN_TOPICS: Final = 200_000
 _COMMANDS: Final = frozenset({MessageType.NCMD, MessageType.DCMD})
@@ -197,7 +199,7 @@ class BrokerSession:
             self.counters.connects += 1
             self._tell(None)
             async with asyncio.TaskGroup() as tasks:
-                ticking = tasks.create_task(self._tick())
+                ticking = tasks.create_task(self._tick(connection))
                 reason = await connection.wait_lost()
                 ticking.cancel()
         finally:
@@ -214,12 +216,19 @@ class BrokerSession:
         await connection.disconnect()
         log.info("broker_left", broker=str(self.endpoint))
 
-    async def _tick(self) -> None:
+    async def _tick(self, connection: MqttConnection) -> None:
+        """Let the tracker miss what stayed away, but not what only waits to be read."""
+        postponed_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
             deadline_ms = self.tracker.next_deadline_ms
-            if deadline_ms is not None and deadline_ms <= (now := now_ms()):
-                self._perform(self.tracker.tick(now))
+            if deadline_ms is None or deadline_ms > (now := now_ms()):
+                continue
+            if connection.is_flooded and postponed_s < LONGEST_FLOOD_S:
+                postponed_s += TICK_S
+                continue
+            postponed_s = 0.0
+            self._perform(self.tracker.tick(now))
 
     def _receive(self, batch: list[Message]) -> None:
         counters = self.counters

@@ -102,6 +102,11 @@ class MqttConnection:
         """Whether nothing can be sent any more."""
         return self._lost.is_set()
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether messages come faster than they are taken."""
+        return self._stream.is_flooded
+
     async def wait_lost(self) -> str:
         """Keep the connection alive until it ends.
 

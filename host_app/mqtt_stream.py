@@ -8,6 +8,7 @@ turn of the loop. It knows nothing of MQTT.
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -15,6 +16,9 @@ from typing import Final, Literal
 from host_app.errors import BrokerUnreachable
 
 OPEN_TIMEOUT_S: Final = 10.0
+FULL_READ_BYTES: Final = 128 * 1024
+"""asyncio reads up to 256 KiB at once; so much only comes when more lies waiting."""
+FLOOD_MEMORY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class MqttStream(asyncio.Protocol):
         self._buffer = bytearray()
         self._position = 0
         self._closed = False
+        self._full_at_s = -FLOOD_MEMORY_S
 
     # What asyncio calls.
 
@@ -61,6 +66,8 @@ class MqttStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep what came and let paho look at it."""
+        if len(data) >= FULL_READ_BYTES:
+            self._full_at_s = time.monotonic()
         self._buffer += data
         self.on_received()
 
@@ -127,6 +134,11 @@ class MqttStream(asyncio.Protocol):
     def has_received(self) -> bool:
         """Whether received bytes wait to be taken."""
         return bool(self._buffer)
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more comes than is read: what stays away may only be waiting its turn."""
+        return time.monotonic() - self._full_at_s < FLOOD_MEMORY_S
 
     @property
     def queued_bytes(self) -> int:
