@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,8 @@ def main(seconds: float, as_json: bool, database_url: str | None) -> None:
             broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
             report = _run(normalize_url(url), broker, folder, seconds)
     except ProcessError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{error}; logs are in {folder}") from error
+    shutil.rmtree(folder, ignore_errors=True)
     if not as_json:
         click.echo(json.dumps(report, indent=2), err=True)
     print(json.dumps(report))

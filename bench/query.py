@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -39,7 +40,7 @@ Ask = Callable[[], Awaitable[object]]
 
 
 @click.command()
-@click.option("--rows", type=click.IntRange(min=100_000), default=103_680_000, show_default=True)
+@click.option("--rows", type=click.IntRange(min=20_736_000), default=103_680_000, show_default=True)
 @click.option("--repeat", type=click.IntRange(min=5), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
 @click.option(
@@ -58,6 +59,8 @@ def main(rows: int, repeat: int, as_json: bool, database_url: str | None) -> Non
             report = asyncio.run(_run(url, server, rows, repeat))
     except ProcessError as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     if not as_json:
         click.echo(json.dumps(report, indent=2), err=True)
     print(json.dumps(report))
