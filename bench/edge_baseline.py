@@ -18,7 +18,7 @@ from edge_node.drivers.modbus.codec import TcpCodec, read_request
 from edge_node.drivers.modbus.plan import Block, Limits, plan_reads
 from edge_node.drivers.modbus.points import compile_points
 from edge_node.drivers.registry import Drivers
-from edge_node.scheduler import Beats, Lateness
+from edge_node.scheduler import Beats, Lateness, Pace
 from proto.control.device import ModbusDevice
 from proto.control.node import NodeDocument
 
@@ -81,8 +81,8 @@ async def run(document: NodeDocument, kind: str, seconds: float) -> dict[str, fl
     async def keep_polling(device: ModbusDevice) -> None:
         nonlocal polls, skipped
         poll = await (open_bare(device) if kind == "bare" else open_driver(device, drivers))
-        intervals = {group.name: group.interval_s for group in device.poll_groups}
-        beats = Beats(device.name, intervals, trio.current_time())
+        paces = {group.name: Pace(group.interval_s) for group in device.poll_groups}
+        beats = Beats(device.name, paces, trio.current_time())
         while True:
             group, due = beats.next()
             if due is None:

@@ -5,6 +5,7 @@ supervisor's business.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
@@ -62,27 +63,51 @@ class Lateness:
         return self.maximum_s if wanted else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a group is polled.
+
+    Attributes:
+        interval_s: from one beat to the next.
+        longest_s: while nothing changes, beats are left out until polls are this far apart; no
+            more than ``interval_s`` where the pace is constant.
+    """
+
+    interval_s: float
+    longest_s: float = 0.0
+
+    @property
+    def most_beats(self) -> int:
+        """The longest way from one poll to the next, in beats."""
+        # the nudge keeps 0.3 / 0.1, which is 2.9999999999999996, at three beats
+        return max(1, int(self.longest_s / self.interval_s + 1e-6))
+
+
 class Beats:
     """The poll groups of one device, one after the other.
+
+    A group's beats lie at one phase for ever. One that adapts leaves beats out while nothing
+    changes, twice as many after each quiet poll; the first change brings every beat back.
 
     Attributes:
         skipped: beats that passed while the device was still busy with earlier ones.
     """
 
-    __slots__ = ("_due", "_intervals", "_urgent", "skipped")
+    __slots__ = ("_due", "_paces", "_steps", "_urgent", "skipped")
 
-    def __init__(self, device: str, intervals: Mapping[str, float], now: float) -> None:
+    def __init__(self, device: str, paces: Mapping[str, Pace], now: float) -> None:
         """Begin now: every group is due at its next phase.
 
         Args:
             device: for the phase.
-            intervals: poll group → seconds.
+            paces: by poll group.
             now: current time, in seconds.
         """
-        self._intervals = dict(intervals)
+        self._paces = dict(paces)
+        self._steps = dict.fromkeys(paces, 1)
         self._due = {
-            group: _next_beat(now, interval, phase(device, group) * interval)
-            for group, interval in intervals.items()
+            group: _next_beat(now, pace.interval_s, phase(device, group) * pace.interval_s)
+            for group, pace in paces.items()
         }
         self._urgent: dict[str, None] = {}
         self.skipped = 0
@@ -102,25 +127,35 @@ class Beats:
         """Note that a hurried group is being polled."""
         self._urgent.pop(group, None)
 
-    def done(self, group: str, now: float) -> int:
+    def done(self, group: str, now: float, *, moved: bool = True) -> int:
         """Move a group to its next beat after a poll, leaving out the beats that have passed.
 
         Args:
             group: the group that was polled on its beat.
             now: when the poll ended.
+            moved: whether the poll found something new.
 
         Returns:
-            How many beats were skipped.
+            How many polls were skipped.
         """
-        interval = self._intervals[group]
-        due = self._due[group] + interval
+        pace = self._paces[group]
+        beats = self._steps[group] = 1 if moved else min(2 * self._steps[group], pace.most_beats)
+        step = beats * pace.interval_s
+        due = self._due[group] + step
         skipped = 0
         if due < now:
-            skipped = int((now - due) / interval) + 1
-            due += skipped * interval
+            skipped = int((now - due) / step) + 1
+            due += skipped * step
         self._due[group] = due
         self.skipped += skipped
         return skipped
+
+    def quicken(self, group: str, now: float) -> None:
+        """Bring every beat of a group back, after news that came off its beats."""
+        self._steps[group] = 1
+        interval = self._paces[group].interval_s
+        early = int((self._due[group] - now) / interval)
+        self._due[group] -= max(0, early) * interval
 
 
 def _next_beat(now: float, interval: float, offset: float) -> float:

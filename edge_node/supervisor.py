@@ -17,7 +17,7 @@ from edge_node.device_state import DeviceState
 from edge_node.drivers.base import Driver, DriverError, RawValue, RequestRejected
 from edge_node.pipeline.report import Report
 from edge_node.pipeline.tags import DeviceTags, ValueRefused
-from edge_node.scheduler import Beats, Lateness, phase
+from edge_node.scheduler import Beats, Lateness, Pace, phase
 from proto.control.device import Device
 
 FIRST_DELAY_S: Final = 1.0
@@ -73,8 +73,8 @@ class DeviceSupervisor:
         self._lateness = lateness
         self._now_ms = now_ms
         self._start_spread_s = start_spread_s
-        self._intervals = {
-            group.name: group.interval_s
+        self._paces = {
+            group.name: Pace(group.interval_s, group.max_interval_s or 0.0)
             for group in document.poll_groups
             if driver.groups.get(group.name)
         }
@@ -107,7 +107,7 @@ class DeviceSupervisor:
         try:
             await self._driver.open()
             self.tags.restart()
-            for group in self._intervals:
+            for group in self._paces:
                 await self._read(group)
             backoff.reset()
             self._enter_online()
@@ -124,7 +124,7 @@ class DeviceSupervisor:
                 await self._driver.aclose()
 
     async def _poll_forever(self) -> NoReturn:
-        beats = Beats(self.name, self._intervals, trio.current_time())
+        beats = Beats(self.name, self._paces, trio.current_time())
         while True:
             for _ in range(len(self._writes)):
                 tag, value = self._writes.popleft()
@@ -132,7 +132,8 @@ class DeviceSupervisor:
             group, due = beats.next()
             if due is None:
                 beats.hurried(group)
-                await self._poll(group)
+                if await self._poll(group):
+                    beats.quicken(group, trio.current_time())
                 continue
             self._wake = trio.Event()
             if not self._writes:
@@ -142,13 +143,16 @@ class DeviceSupervisor:
             if started < due:
                 continue
             self._lateness.add(started - due)
-            await self._poll(group)
-            self.state.skipped_polls += beats.done(group, trio.current_time())
+            moved = await self._poll(group)
+            self.state.skipped_polls += beats.done(group, trio.current_time(), moved=moved)
 
-    async def _poll(self, group: str) -> None:
+    async def _poll(self, group: str) -> bool:
+        """Poll a group and pass its news on; return whether something changed."""
         report = await self._read(group)
-        if report is not None:
-            self._sink.device_report(self.name, self.tags.groups[group].base, report)
+        if report is None:
+            return False
+        self._sink.device_report(self.name, self.tags.groups[group].base, report)
+        return report.moved
 
     async def _read(self, group: str) -> Report | None:
         poll = await self._driver.read(group)

@@ -32,6 +32,7 @@ class Report:
         indices: positions of the reported values in their group, ascending.
         values: aligned with ``indices``; of a bad tag the last good value, ``None`` before any.
         qualities: index → quality, only where the quality is not what was last reported.
+        moved: whether a value or quality changed; else it is told again for its silence alone.
 
     A report never has a null but in the first poll of a connection, which goes into a birth: hosts
     are free to refuse null in data.
@@ -41,6 +42,7 @@ class Report:
     indices: Sequence[int]
     values: Sequence[RawValue]
     qualities: Mapping[int, int]
+    moved: bool = True
 
 
 _NO_QUALITIES: Final[Mapping[int, int]] = {}
@@ -112,10 +114,11 @@ class Reporter:
         changed = [i for i, (new, old) in enumerate(zip(values, last, strict=True)) if new != old]
         if changed:
             changed = self._filter(changed, values)
+        moved = bool(changed)
         changed = self._add_due(changed, timestamp_ms, _NO_QUALITIES)
         if not changed:
             return None
-        return self._remember(timestamp_ms, changed, values, _NO_QUALITIES)
+        return self._remember(timestamp_ms, changed, values, _NO_QUALITIES, moved=moved)
 
     def _report_qualities(
         self, timestamp_ms: int, values: list[RawValue], bad: Mapping[int, str]
@@ -134,11 +137,12 @@ class Reporter:
         kept = [last[i] if i in bad else value for i, value in enumerate(values)]
         changed = [i for i, (new, old) in enumerate(zip(kept, last, strict=True)) if new != old]
         changed = self._filter(changed, kept)
+        moved = bool(changed or qualities)
         changed = self._add_due(changed, timestamp_ms, qualities)
         self._any_bad = bool(bad)
         if not changed:
             return None
-        return self._remember(timestamp_ms, changed, kept, qualities)
+        return self._remember(timestamp_ms, changed, kept, qualities, moved=moved)
 
     def _filter(self, changed: list[int], values: Sequence[RawValue]) -> list[int]:
         """Drop what stays within its deadband, and NaN that was NaN before."""
@@ -178,6 +182,8 @@ class Reporter:
         changed: list[int],
         values: Sequence[RawValue],
         qualities: Mapping[int, int],
+        *,
+        moved: bool,
     ) -> Report:
         last, times = self.values, self.timestamps_ms
         reported = [values[i] for i in changed]
@@ -186,4 +192,4 @@ class Reporter:
             times[i] = timestamp_ms
         for i, quality in qualities.items():
             self.qualities[i] = quality
-        return Report(timestamp_ms, changed, reported, qualities)
+        return Report(timestamp_ms, changed, reported, qualities, moved)

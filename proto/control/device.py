@@ -29,6 +29,18 @@ class PollGroup(Document):
     """What tags name it by."""
     interval_s: float = Field(default=1.0, ge=0.05, le=86_400)
     """From one poll to the next."""
+    max_interval_s: float | None = Field(default=None, ge=0.05, le=86_400)
+    """The group adapts: while nothing changes, polls grow apart up to this; the first change brings
+    ``interval_s`` back."""
+
+    @model_validator(mode="after")
+    def _check_pace(self) -> Self:
+        if self.max_interval_s is not None and self.max_interval_s < self.interval_s:
+            raise ValueError(
+                f"max_interval_s is {self.max_interval_s:g}, expected at least interval_s,"
+                f" {self.interval_s:g}"
+            )
+        return self
 
 
 class Tag(Document):
@@ -262,6 +274,15 @@ def check_tags(tags: tuple[Tag, ...], groups: tuple[PollGroup, ...]) -> None:
         f"tag {t.name!r}: poll group {t.poll_group!r} is not one of {', '.join(sorted(known))}"
         for t in tags
         if t.poll_group is not None and t.poll_group not in known
+    ]
+    longest = {g.name: g.max_interval_s or 0.0 for g in groups}
+    mistakes += [
+        f"tag {t.name!r}: max_silence_s is {t.max_silence_s:g}, but its poll group may rest for"
+        f" {longest[group]:g} s"
+        for t in tags
+        if (group := t.poll_group or groups[0].name) in longest
+        and t.max_silence_s is not None
+        and t.max_silence_s < longest[group]
     ]
     if mistakes:
         raise ValueError("; ".join(mistakes))

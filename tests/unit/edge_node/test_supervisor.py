@@ -145,6 +145,32 @@ async def test_a_slow_device_skips_beats_instead_of_queueing_them(
     nursery.cancel_scope.cancel()
 
 
+async def test_an_adapting_group_rests_while_nothing_changes_and_wakes_with_a_write(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench(
+        device_document(
+            poll_groups=[{"name": "default", "interval_s": 1, "max_interval_s": 60}],
+        )
+    )
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3600)
+    before = len(bench.driver.polled_at)
+    assert before == pytest.approx(3600 / 60 + 7, abs=3)
+    assert bench.state.skipped_polls == 0
+    bench.supervisor.write("temp", 5)
+    await trio.sleep(3.5)
+    at = [at for at, _ in bench.driver.polled_at[before:]]
+    assert len(at) == 3  # read back at once, on the next beat, and two beats later
+    assert at[2] - at[1] == pytest.approx(2)
+    for value in range(100):
+        bench.driver.values["speed"] = value
+        await trio.sleep(1)
+    assert len(bench.driver.polled_at) - before - 3 == pytest.approx(98, abs=3)
+    assert bench.state.skipped_polls == 0
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_write_is_scaled_back_and_its_value_is_read_again_at_once(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

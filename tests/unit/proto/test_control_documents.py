@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from proto.control.broker import BrokerDocument
+from proto.control.device import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.control.status import DeviceStatus, NodeCounters, NodeStatus
 from proto.control.topics import acknowledgement_topic, historian_status_topic, node_status_topic
@@ -57,6 +58,31 @@ def test_device_names_are_unique() -> None:
     document = {"node": {"group": "g", "edge": "e"}, "devices": [device, device]}
     with pytest.raises(ValidationError, match="stand more than once: press"):
         NodeDocument.model_validate(document)
+
+
+def device_with(group: dict[str, object], **tag: object) -> ModbusDevice:
+    return ModbusDevice.model_validate(
+        {
+            "name": "press",
+            "driver": "modbus",
+            "connection": {"host": "h"},
+            "poll_groups": [{"name": "g"} | group],
+            "tags": [{"name": "t", "address": "holding:0", "datatype": "int16"} | tag],
+        }
+    )
+
+
+def test_an_adapting_group_rests_no_shorter_than_its_interval() -> None:
+    device = device_with({"interval_s": 2, "max_interval_s": 60})
+    assert device.poll_groups[0].max_interval_s == 60
+    with pytest.raises(ValidationError, match="max_interval_s is 1, expected at least"):
+        device_with({"interval_s": 2, "max_interval_s": 1})
+
+
+def test_a_tag_that_must_not_be_silent_is_in_no_group_that_rests_longer() -> None:
+    device_with({"max_interval_s": 60}, max_silence_s=60)
+    with pytest.raises(ValidationError, match="tag 't': max_silence_s is 30, but its poll group"):
+        device_with({"max_interval_s": 60}, max_silence_s=30)
 
 
 def test_status_documents_read_back_as_they_were_written() -> None:

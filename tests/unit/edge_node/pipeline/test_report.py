@@ -152,3 +152,19 @@ def test_a_restart_reports_everything_anew() -> None:
     under_test.restart()
     assert under_test.report(9, [0, 0], {}) == Report(9, [0, 1], [0, 0], {0: 192, 1: 192})
     assert under_test.timestamps_ms == [9, 9]
+
+
+def moved(report: Report | None) -> bool:
+    assert report is not None
+    return report.moved
+
+
+def test_a_report_says_whether_something_moved_or_a_silence_ended() -> None:
+    under_test = reporter(ReportRule(max_silence_ms=1000))
+    assert not moved(under_test.report(1000, [0], {}))
+    assert moved(under_test.report(1001, [1], {}))
+    under_test.force(0)
+    assert not moved(under_test.report(1002, [1], {}))
+    assert moved(under_test.report(1003, [1], {0: "timeout"}))
+    assert not moved(under_test.report(2003, [1], {0: "timeout"}))
+    assert moved(under_test.report(2004, [1], {}))
