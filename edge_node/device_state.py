@@ -28,6 +28,8 @@ class DeviceState:
     errors: int = 0
     reconnects: int = 0
     writes: int = 0
+    changes: int = 0
+    dropped_samples: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     problems: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -56,6 +58,8 @@ class DeviceState:
             errors=self.errors,
             reconnects=self.reconnects,
             writes=self.writes,
+            changes=self.changes,
+            dropped_samples=self.dropped_samples,
             bad_tags=sum(self.bad.values()),
             problems={tag: why for group in self.problems.values() for tag, why in group.items()},
         )

@@ -11,6 +11,7 @@ import trio
 from edge_node.drivers.base import ConfigError, RawValue
 from edge_node.errors import ConfigurationRejected
 from edge_node.probe import Reading, choose_tags, find_device, read_device
+from proto.uns.payload import to_json
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -64,7 +65,7 @@ def _show(reading: Reading, *, frames: bool) -> None:
 
 def _number(value: RawValue) -> object:
     """Return a value that JSON has: NaN and infinities as text."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else to_json(value)
 
 
 def _as_json(reading: Reading) -> dict[str, object]:

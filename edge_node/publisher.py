@@ -210,10 +210,19 @@ class Publisher:
         aliases = outlet.aliases
         qualities = outlet.tags.qualities_at(base)
         timestamp_ms = report.timestamp_ms
-        readings: list[Reading] = [
-            (aliases[base + index], value, timestamp_ms, qualities[index])
-            for index, value in zip(report.indices, report.values, strict=True)
-        ]
+        readings: list[Reading]
+        if report.stamps is None:
+            readings = [
+                (aliases[base + index], value, timestamp_ms, qualities[index])
+                for index, value in zip(report.indices, report.values, strict=True)
+            ]
+        else:
+            readings = [
+                (aliases[base + index], value, *stamp)
+                for index, value, stamp in zip(
+                    report.indices, report.values, report.stamps, strict=True
+                )
+            ]
         if outlet.pending:
             outlet.pending += readings
         else:

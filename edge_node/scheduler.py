@@ -4,6 +4,7 @@ Pure: time goes in as seconds of any clock that only moves forward. Who polls, a
 supervisor's business.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -113,11 +114,14 @@ class Beats:
         self.skipped = 0
 
     def next(self) -> tuple[str, float | None]:
-        """Return the group to poll next and when its beat is, ``None`` for at once."""
+        """Return the group to poll next and when its beat is, ``None`` for at once.
+
+        Without any group: one without a name, never.
+        """
         if self._urgent:
             return next(iter(self._urgent)), None
-        group = min(self._due, key=self._due.__getitem__)
-        return group, self._due[group]
+        group = min(self._due, key=self._due.__getitem__, default="")
+        return group, self._due.get(group, math.inf)
 
     def hurry(self, group: str) -> None:
         """Have a group polled at once, besides its beats."""

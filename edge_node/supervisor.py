@@ -5,7 +5,8 @@ go is the sink's business: nothing of MQTT is known here.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, NoReturn, Protocol
 
@@ -14,9 +15,16 @@ import trio
 
 from edge_node.backoff import Backoff
 from edge_node.device_state import DeviceState
-from edge_node.drivers.base import Driver, DriverError, RawValue, RequestRejected
+from edge_node.drivers.base import (
+    Changes,
+    Driver,
+    DriverError,
+    RawValue,
+    RequestRejected,
+    Subscriber,
+)
 from edge_node.pipeline.report import Report
-from edge_node.pipeline.tags import DeviceTags, ValueRefused
+from edge_node.pipeline.tags import DeviceTags, GroupPipeline, ValueRefused
 from edge_node.scheduler import Beats, Lateness, Pace, phase
 from proto.control.device import Device
 
@@ -24,6 +32,8 @@ FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
 MAX_WAITING_WRITES: Final = 1000
 MAX_PROBLEMS: Final = 20
+REMIND_S: Final = 1.0
+"""How often groups whose changes come by subscription are looked through for what is silent."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +83,12 @@ class DeviceSupervisor:
         self._lateness = lateness
         self._now_ms = now_ms
         self._start_spread_s = start_spread_s
+        self._subscriber = driver if isinstance(driver, Subscriber) else None
+        subscribed = () if self._subscriber is None else self._subscriber.subscribed
         self._paces = {
             group.name: Pace(group.interval_s, group.max_interval_s or 0.0)
             for group in document.poll_groups
-            if driver.groups.get(group.name)
+            if driver.groups.get(group.name) and group.name not in subscribed
         }
         self._writes: deque[tuple[str, object]] = deque()
         self._wake = trio.Event()
@@ -107,11 +119,13 @@ class DeviceSupervisor:
         try:
             await self._driver.open()
             self.tags.restart()
-            for group in self._paces:
+            for group in self.tags.groups:
                 await self._read(group)
             backoff.reset()
             self._enter_online()
-            await self._poll_forever()
+            if self._subscriber is None:
+                await self._poll_forever()
+            await self._follow_and_poll(self._subscriber)
         except DriverError as exc:
             self.state.errors += 1
             return str(exc)
@@ -122,6 +136,49 @@ class DeviceSupervisor:
         finally:
             with trio.CancelScope(shield=True):
                 await self._driver.aclose()
+
+    async def _follow_and_poll(self, subscriber: Subscriber) -> NoReturn:
+        """Take what the device tells and poll the other groups, until either fails."""
+        failures: list[Exception] = []
+
+        async def run(serve: Callable[[], Awaitable[NoReturn]]) -> None:
+            try:
+                await serve()
+            except Exception as exc:  # noqa: BLE001  # raised below, without a group around it
+                failures.append(exc)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, partial(self._follow, subscriber))
+            nursery.start_soon(run, self._poll_forever)
+        raise failures[0]
+
+    async def _follow(self, subscriber: Subscriber) -> NoReturn:
+        reminded = trio.current_time()
+        while True:
+            batches: Sequence[Changes] = ()
+            with trio.move_on_at(reminded + REMIND_S):
+                batches = await subscriber.wait_changes()
+            for changes in batches:
+                self._take(changes)
+            if trio.current_time() >= reminded + REMIND_S:
+                reminded = trio.current_time()
+                for name in subscriber.subscribed:
+                    if (group := self.tags.groups.get(name)) is not None:
+                        self._tell(group, group.remind(self._now_ms()))
+
+    def _take(self, changes: Changes) -> None:
+        state = self.state
+        state.changes += len(changes.indices)
+        state.dropped_samples += changes.dropped
+        if changes.bad or state.bad:
+            self._count_bad(changes.group, changes.bad)
+        group = self.tags.groups[changes.group]
+        self._tell(group, group.process_changes(changes, self._now_ms()))
+
+    def _tell(self, group: GroupPipeline, report: Report | None) -> None:
+        if report is not None:
+            self._sink.device_report(self.name, group.base, report)
 
     async def _poll_forever(self) -> NoReturn:
         beats = Beats(self.name, self._paces, trio.current_time())
@@ -192,7 +249,8 @@ class DeviceSupervisor:
         self.state.writes += 1
         self._log.info("tag_written", tag=tag, value=value)
         self.tags.groups[spec.group].reporter.force(spec.index)
-        beats.hurry(spec.group)
+        if spec.group in self._paces:
+            beats.hurry(spec.group)
 
     def _refuse(self, tag: str, reason: str) -> None:
         self._log.warning("write_refused", tag=tag, reason=reason)

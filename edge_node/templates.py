@@ -5,6 +5,7 @@ the publisher's readings and the session, do they come together. Knows no connec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from edge_node.drivers.base import Driver
@@ -87,6 +88,11 @@ def define_templates(
     definitions: dict[str, Metric] = {}
     read_only = {READ_ONLY_PROPERTY: Property(DataType.BOOLEAN, True)}
     for device, tags in devices.items():
+        for tag in tags.tags:
+            if (own := tag.definition) is not None and own.name is not None:
+                definitions[folder + own.name] = replace(
+                    own, name=folder + own.name, properties=read_only
+                )
         for instance in instances.get(device, ()):
             name = folder + instance.template.name
             if name not in definitions:

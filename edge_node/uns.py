@@ -156,6 +156,12 @@ class UnsMirror:
         if (mirrored := self._devices.get(device)) is None:
             return
         column = mirrored.base + base
+        if report.stamps is not None:
+            for index, value, stamp in zip(
+                report.indices, report.values, report.stamps, strict=True
+            ):
+                self._set(column + index, value, *stamp)
+            return
         qualities = mirrored.tags.qualities_at(base)
         timestamp_ms = report.timestamp_ms
         for index, value in zip(report.indices, report.values, strict=True):

@@ -1,22 +1,29 @@
 """What a driver is to the edge node: something that is opened, polled in columns, and written to.
 
 A poll is one batch: a column of values aligned with the poll group's tags, never an object a value.
-A driver knows its protocol and nothing of MQTT, Sparkplug or the pipeline.
+A device that tells changes by itself is a ``Subscriber`` as well; its changes come in batches too.
+A driver knows its protocol and nothing of MQTT, Sparkplug's messages or the pipeline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import Metric, Value
 
-RawValue = bool | int | float | str | bytes | None
+RawValue: TypeAlias = Value
+"""A scalar, bytes, a list of scalars of one kind, a DataSet, a Template instance; ``None`` is no
+value. A value that was handed over is never changed: what is new is another object."""
 
 Trace = Callable[[Literal["sent", "received"], bytes], None]
 """Is told the bytes that go over the wire, as they go."""
 
 QUALITY_BAD = 0
 QUALITY_GOOD = 192
+QUALITY_UNCERTAIN = 500
+"""There is a value, but it may not be what is at the device now. Sparkplug has three qualities only
+(6.4.9.1), and this one, STALE, is what OPC's uncertain comes closest to."""
 
 
 class DriverError(Exception):
@@ -50,6 +57,8 @@ class TagInfo:
     name: str
     datatype: DataType
     """Sparkplug datatype of the raw value, before scaling."""
+    definition: Metric | None = None
+    """Defines the template that values of type Template are instances of."""
 
 
 @dataclass(slots=True)
@@ -61,19 +70,46 @@ class PollResult:
         values: aligned with the group's tags; ``None`` where ``bad`` has the index.
         bad: index into ``values`` → why the value could not be had.
         requests: how many requests the poll took.
+        uncertain: index into ``values`` → why the value is doubtful; it is published as stale.
+        timestamps_ms: aligned with ``values`` where the device tells when each was acquired;
+            ``None`` where all are of ``timestamp_ms``.
     """
 
     timestamp_ms: int
     values: list[RawValue]
     bad: Mapping[int, str] = field(default_factory=dict)
     requests: int = 0
+    uncertain: Mapping[int, str] = field(default_factory=dict)
+    timestamps_ms: Sequence[int] | None = None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a subscription brought for one group since the last batch, oldest first.
+
+    Attributes:
+        group: whose tags they are.
+        indices: positions in the group; a tag that changed twice stands twice.
+        values: aligned with ``indices``; ignored where the quality is bad.
+        stamps: aligned with ``indices``: when the value was acquired, milliseconds since the epoch,
+            and its quality (0, 192 or 500).
+        bad: index → reason, for every tag of the group that has no value now.
+        dropped: samples that were lost on the way since the last batch.
+    """
+
+    group: str
+    indices: Sequence[int]
+    values: Sequence[RawValue]
+    stamps: Sequence[tuple[int, int]]
+    bad: Mapping[int, str]
+    dropped: int = 0
 
 
 class Driver(Protocol):
-    """One device. Made from a checked document; owns no task that outlives its methods.
+    """One device. Made from a checked document; owns no task that outlives ``aclose``.
 
     Methods are called by one task at a time, but for ``write``, which the driver itself orders
-    before its next poll.
+    before its next poll, and a subscriber's ``wait_changes``.
     """
 
     groups: Mapping[str, Sequence[TagInfo]]
@@ -104,3 +140,25 @@ class Driver(Protocol):
 
     async def aclose(self) -> None:
         """Close the connection at once; never raises and never waits for the device."""
+
+
+@runtime_checkable
+class Subscriber(Protocol):
+    """A driver whose device tells changes of some groups by itself.
+
+    Those groups are read once after ``open``, for the birth, and not polled. After a write to one
+    of their tags the driver brings the tag's new value by itself.
+    """
+
+    subscribed: Collection[str]
+    """The groups that are not polled."""
+
+    async def wait_changes(self) -> Sequence[Changes]:
+        """Wait until something changed and return it; what waits is bounded, the oldest goes first.
+
+        May be cancelled at any time without losing anything.
+
+        Raises:
+            DeviceUnreachable: the connection must be opened again.
+        """
+        ...

@@ -3,11 +3,11 @@
 A column is compared with what was last reported of it. Knows neither names nor time's source.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, RawValue
+from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, QUALITY_UNCERTAIN, RawValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,13 @@ class Report:
 
     Attributes:
         timestamp_ms: when the values were read.
-        indices: positions of the reported values in their group, ascending.
+        indices: positions of the reported values in their group, ascending; with ``stamps`` in the
+            order of the changes, where a tag may stand more than once.
         values: aligned with ``indices``; of a bad tag the last good value, ``None`` before any.
         qualities: index → quality, only where the quality is not what was last reported.
         moved: whether a value or quality changed; else it is told again for its silence alone.
+        stamps: aligned with ``indices``: each value's own time and quality, ``None`` where the time
+            of all is ``timestamp_ms``.
 
     A report never has a null but in the first poll of a connection, which goes into a birth: hosts
     are free to refuse null in data.
@@ -43,9 +46,11 @@ class Report:
     values: Sequence[RawValue]
     qualities: Mapping[int, int]
     moved: bool = True
+    stamps: Sequence[tuple[int, int]] | None = None
 
 
 _NO_QUALITIES: Final[Mapping[int, int]] = {}
+_NO_REASONS: Final[Mapping[int, str]] = {}
 _UNREPORTED: Final = -1
 
 
@@ -94,7 +99,12 @@ class Reporter:
         self._forced.add(index)
 
     def report(
-        self, timestamp_ms: int, values: list[RawValue], bad: Mapping[int, str]
+        self,
+        timestamp_ms: int,
+        values: list[RawValue],
+        bad: Mapping[int, str],
+        uncertain: Mapping[int, str] = _NO_REASONS,
+        timestamps_ms: Sequence[int] | None = None,
     ) -> Report | None:
         """Compare one poll with what was last reported, and remember what is reported now.
 
@@ -102,13 +112,16 @@ class Reporter:
             timestamp_ms: when the values were read.
             values: engineering values; those of bad tags are ignored.
             bad: index → why the tag has no value.
+            uncertain: index → why the tag's value is doubtful.
+            timestamps_ms: when each value was acquired, where the device tells.
 
         Returns:
             What is worth publishing, ``None`` for nothing.
         """
         last = self.values
-        if bad or self._any_bad:
-            return self._report_qualities(timestamp_ms, values, bad)
+        if bad or uncertain or self._any_bad:
+            report = self._report_qualities(timestamp_ms, values, bad, uncertain)
+            return self._stamp(report, timestamps_ms)
         if values == last and not self._silences and not self._forced:
             return None
         changed = [i for i, (new, old) in enumerate(zip(values, last, strict=True)) if new != old]
@@ -118,13 +131,79 @@ class Reporter:
         changed = self._add_due(changed, timestamp_ms, _NO_QUALITIES)
         if not changed:
             return None
-        return self._remember(timestamp_ms, changed, values, _NO_QUALITIES, moved=moved)
+        report = self._remember(timestamp_ms, changed, values, _NO_QUALITIES, moved=moved)
+        return self._stamp(report, timestamps_ms)
+
+    def report_changes(
+        self,
+        now_ms: int,
+        changes: Iterable[tuple[int, RawValue, tuple[int, int]]],
+    ) -> Report | None:
+        """Compare what a subscription brought with what was last reported, and remember it.
+
+        Args:
+            now_ms: the current time, for what was silent too long.
+            changes: index, engineering value, and its time and quality; oldest first.
+
+        Returns:
+            What is worth publishing, ``None`` for nothing.
+        """
+        last, qualities, times = self.values, self.qualities, self.timestamps_ms
+        deadbands, forced = self._deadbands, self._forced
+        indices: list[int] = []
+        values: list[RawValue] = []
+        stamps: list[tuple[int, int]] = []
+        for i, new, stamp in changes:
+            timestamp_ms, quality = stamp
+            old = last[i]
+            value = old if quality == QUALITY_BAD else new
+            if quality == qualities[i] and not (forced and i in forced):
+                if value == old or (value != value and old != old):  # noqa: PLR0124  # NaN
+                    continue
+                if (
+                    deadbands[i]
+                    and isinstance(value, int | float)
+                    and isinstance(old, int | float)
+                    and abs(value - old) < deadbands[i]
+                ):
+                    continue
+            if quality != QUALITY_GOOD:
+                self._any_bad = True
+            qualities[i] = quality
+            last[i] = value
+            times[i] = timestamp_ms
+            forced.discard(i)
+            indices.append(i)
+            values.append(value)
+            stamps.append(stamp)
+        for i, silence_ms in self._silences:
+            if now_ms - times[i] >= silence_ms and last[i] is not None:
+                times[i] = now_ms
+                indices.append(i)
+                values.append(last[i])
+                stamps.append((now_ms, qualities[i]))
+        return Report(now_ms, indices, values, _NO_QUALITIES, stamps=stamps) if indices else None
+
+    def _stamp(self, report: Report | None, timestamps_ms: Sequence[int] | None) -> Report | None:
+        """Give each value its own time, where the device tells it."""
+        if report is None or timestamps_ms is None:
+            return report
+        for i in report.indices:
+            self.timestamps_ms[i] = timestamps_ms[i]
+        stamps = [(timestamps_ms[i], self.qualities[i]) for i in report.indices]
+        return replace(report, stamps=stamps)
 
     def _report_qualities(
-        self, timestamp_ms: int, values: list[RawValue], bad: Mapping[int, str]
+        self,
+        timestamp_ms: int,
+        values: list[RawValue],
+        bad: Mapping[int, str],
+        uncertain: Mapping[int, str],
     ) -> Report | None:
         """The same while something is, or was, bad."""
         now = [QUALITY_GOOD] * len(values)
+        for index in uncertain:
+            now[index] = QUALITY_UNCERTAIN
         for index in bad:
             now[index] = QUALITY_BAD
         last = self.values
@@ -139,7 +218,7 @@ class Reporter:
         changed = self._filter(changed, kept)
         moved = bool(changed or qualities)
         changed = self._add_due(changed, timestamp_ms, qualities)
-        self._any_bad = bool(bad)
+        self._any_bad = bool(bad or uncertain)
         if not changed:
             return None
         return self._remember(timestamp_ms, changed, kept, qualities, moved=moved)

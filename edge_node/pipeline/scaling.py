@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_node.drivers.base import RawValue
-from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.datatypes import ARRAY_ELEMENT, DataType
 
 _INTEGER_TYPES: Final = frozenset(
     {
@@ -21,6 +21,14 @@ _INTEGER_TYPES: Final = frozenset(
         DataType.UINT16,
         DataType.UINT32,
         DataType.UINT64,
+        DataType.INT8_ARRAY,
+        DataType.INT16_ARRAY,
+        DataType.INT32_ARRAY,
+        DataType.INT64_ARRAY,
+        DataType.UINT8_ARRAY,
+        DataType.UINT16_ARRAY,
+        DataType.UINT32_ARRAY,
+        DataType.UINT64_ARRAY,
     }
 )
 _WHOLE_TOLERANCE: Final = 1e-9
@@ -79,9 +87,9 @@ def scaled_datatype(raw: DataType, scaling: Scaling | None) -> DataType:
     A scaled Float stays one, since the device's precision is no better; scaled integers become
     Double, which holds every 32-bit integer times a factor.
     """
-    if scaling is None or raw is DataType.FLOAT:
+    if scaling is None or raw in {DataType.FLOAT, DataType.FLOAT_ARRAY}:
         return raw
-    return DataType.DOUBLE
+    return DataType.DOUBLE_ARRAY if raw in ARRAY_ELEMENT else DataType.DOUBLE
 
 
 def scale_column(values: list[RawValue], scalings: Sequence[tuple[int, Scaling]]) -> None:
@@ -95,3 +103,14 @@ def scale_column(values: list[RawValue], scalings: Sequence[tuple[int, Scaling]]
         raw = values[index]
         if isinstance(raw, int | float):
             values[index] = raw * scaling.factor / scaling.divisor + scaling.offset
+        elif isinstance(raw, list):
+            values[index] = scale_value(raw, scaling)
+
+
+def scale_value(raw: RawValue, scaling: Scaling) -> RawValue:
+    """Return the engineering value of one raw value; arrays element by element."""
+    if isinstance(raw, int | float):
+        return scaling.apply(raw)
+    if isinstance(raw, list):
+        return [scaling.apply(item) for item in raw if isinstance(item, int | float)]
+    return raw

@@ -6,13 +6,24 @@ Built once from the document and the driver's view of it; a poll then passes thr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from edge_node.drivers.base import PollResult, RawValue, TagInfo
+from edge_node.drivers.base import Changes, PollResult, RawValue, TagInfo
 from edge_node.errors import EdgeError
 from edge_node.pipeline.report import Report, Reporter, ReportRule
-from edge_node.pipeline.scaling import Scaling, make_scaling, scale_column, scaled_datatype
+from edge_node.pipeline.scaling import (
+    Scaling,
+    make_scaling,
+    scale_column,
+    scale_value,
+    scaled_datatype,
+)
 from proto.control.device import Tag
 from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import DataSet, Metric, Template
+
+_NUMBER_BYTES: Final = 12
+_MEMBER_BYTES: Final = 24
 
 
 class ValueRefused(EdgeError):
@@ -30,6 +41,7 @@ class TagSpec:
         scaling: between the two, ``None`` where they are the same.
         group: its poll group.
         index: its position in the group.
+        definition: defines the template that its values are instances of.
     """
 
     document: Tag
@@ -38,6 +50,7 @@ class TagSpec:
     scaling: Scaling | None
     group: str
     index: int
+    definition: Metric | None = None
 
     @property
     def name(self) -> str:
@@ -53,8 +66,10 @@ class TagSpec:
         tag = self.document
         if not tag.writable:
             raise ValueRefused("the tag is not writable")
-        if value is None or not isinstance(value, bool | int | float | str | bytes):
+        if value is None or not isinstance(value, bool | int | float | str | bytes | list):
             raise ValueRefused(f"found {value!r}, expected a {self.datatype.label}")
+        if isinstance(value, list):
+            return [self.raw_value(item) for item in value]  # type: ignore[return-value]  # one kind
         if isinstance(value, int | float) and not isinstance(value, bool):
             if tag.low is not None and not value >= tag.low:
                 raise ValueRefused(f"{value!r} is below low, {tag.low:g}")
@@ -89,7 +104,25 @@ class GroupPipeline:
         """Return what a poll has to tell; the poll's values are scaled in place."""
         if self._scalings:
             scale_column(poll.values, self._scalings)
-        return self.reporter.report(poll.timestamp_ms, poll.values, poll.bad)
+        return self.reporter.report(
+            poll.timestamp_ms, poll.values, poll.bad, poll.uncertain, poll.timestamps_ms
+        )
+
+    def process_changes(self, changes: Changes, now_ms: int) -> Report | None:
+        """Return what a subscription's batch has to tell."""
+        values = changes.values
+        if self._scalings:
+            values = [
+                value if (scaling := self.tags[i].scaling) is None else scale_value(value, scaling)
+                for i, value in zip(changes.indices, values, strict=True)
+            ]
+        return self.reporter.report_changes(
+            now_ms, zip(changes.indices, values, changes.stamps, strict=True)
+        )
+
+    def remind(self, now_ms: int) -> Report | None:
+        """Return what was silent for too long, of a group whose changes come by subscription."""
+        return self.reporter.report_changes(now_ms, ())
 
 
 class DeviceTags:
@@ -122,11 +155,11 @@ class DeviceTags:
         return self._by_base[base].reporter.qualities
 
     def text_sizes(self) -> Iterator[int]:
-        """Return how many bytes each text among the last reported values takes at most."""
+        """Return how many bytes each text, array or table among the last reported values takes."""
         for group in self.groups.values():
             for value in group.reporter.values:
-                if isinstance(value, str | bytes):
-                    yield 4 * len(value)
+                if size := _size_of(value):
+                    yield size
 
     def restart(self) -> None:
         """Have everything reported by the next polls, as after a device's loss."""
@@ -134,10 +167,33 @@ class DeviceTags:
             group.reporter.restart()
 
 
+def _size_of(value: RawValue) -> int:
+    """Return how many bytes a value takes at most beyond those that a number takes."""
+    if isinstance(value, str | bytes):
+        return 4 * len(value)
+    if isinstance(value, list):
+        return sum(_NUMBER_BYTES + _size_of(item) for item in value)
+    if isinstance(value, DataSet):
+        heads = sum(4 * len(column) + 4 for column in value.columns)
+        return heads + sum(_NUMBER_BYTES + _size_of(cell) for row in value.rows for cell in row)
+    if isinstance(value, Template):
+        return sum(
+            _MEMBER_BYTES + 4 * len(member.name or "") + _size_of(member.value)
+            for member in value.metrics
+        )
+    return 0
+
+
 def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
     scaling = make_scaling(tag.scale, tag.offset)
     return TagSpec(
-        tag, info.datatype, scaled_datatype(info.datatype, scaling), scaling, group, index
+        tag,
+        info.datatype,
+        scaled_datatype(info.datatype, scaling),
+        scaling,
+        group,
+        index,
+        info.definition,
     )
 
 

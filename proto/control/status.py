@@ -19,6 +19,10 @@ class DeviceStatus(Document):
     errors: int = 0
     reconnects: int = 0
     writes: int = 0
+    changes: int = 0
+    """Values that subscriptions brought."""
+    dropped_samples: int = 0
+    """Of those, what was lost on the way, in the device's queues or in this node's."""
     bad_tags: int = 0
     problems: dict[str, str] = Field(default_factory=dict)
     """Tags without a value and why, the first twenty of each poll group."""

@@ -165,5 +165,6 @@ def test_what_is_written_is_what_is_read(
     wire = encode_registers(point, value)
     block = Block(Table.HOLDING, 0, point.end, (0,))
     (back,) = BlockDecoder(block, [point])(bytes(2 * gap) + wire)
+    assert isinstance(back, int | float)
     assert back == value
     assert math.copysign(1, float(value)) == math.copysign(1, float(back))

@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from edge_node.drivers.base import DeviceUnreachable, PollResult, RawValue, TagInfo
+from edge_node.drivers.base import Changes, DeviceUnreachable, PollResult, RawValue, TagInfo
 from edge_node.pipeline.report import Report
 from proto.control.device import ModbusDevice
 from proto.sparkplug.datatypes import DataType
@@ -79,6 +79,25 @@ class FakeDriver:
 
     async def aclose(self) -> None:
         self.is_open = False
+
+
+class FakeSubscriber(FakeDriver):
+    """A driver whose group ``default`` is told by the device; ``tell`` is the device."""
+
+    subscribed = frozenset({"default"})
+
+    def __init__(self, document: ModbusDevice) -> None:
+        super().__init__(document)
+        self._told, self._changes = trio.open_memory_channel[Changes | Exception](10)
+
+    def tell(self, news: Changes | Exception) -> None:
+        self._told.send_nowait(news)
+
+    async def wait_changes(self) -> Sequence[Changes]:
+        news = await self._changes.receive()
+        if isinstance(news, Exception):
+            raise news
+        return [news]
 
 
 def wall_ms() -> int:

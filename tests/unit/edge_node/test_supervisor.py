@@ -5,12 +5,18 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from edge_node.drivers.base import RawValue, RequestRejected
+from edge_node.drivers.base import Changes, DeviceUnreachable, RawValue, RequestRejected
 from edge_node.pipeline.tags import DeviceTags
 from edge_node.scheduler import Lateness
 from edge_node.supervisor import DeviceSupervisor
 from proto.control.device import ModbusDevice
-from tests.unit.edge_node.fakes import FakeDriver, RecordingSink, device_document, wall_ms
+from tests.unit.edge_node.fakes import (
+    FakeDriver,
+    FakeSubscriber,
+    RecordingSink,
+    device_document,
+    wall_ms,
+)
 
 pytestmark = pytest.mark.trio
 
@@ -19,10 +25,13 @@ class Bench:
     """One supervised fake device."""
 
     def __init__(
-        self, document: ModbusDevice | None = None, sink: RecordingSink | None = None
+        self,
+        document: ModbusDevice | None = None,
+        sink: RecordingSink | None = None,
+        driver: FakeDriver | None = None,
     ) -> None:
         self.document = document or device_document()
-        self.driver = FakeDriver(self.document)
+        self.driver = driver or FakeDriver(self.document)
         self.sink = sink or RecordingSink()
         self.lateness = Lateness()
         self.supervisor = DeviceSupervisor(
@@ -252,4 +261,77 @@ async def test_bad_tags_are_counted_and_told_on_the_change_only(
     assert bench.state.document().problems == {}
     qualities = [dict(report.qualities) for _, _, report in bench.sink.reports]
     assert qualities == [{1: 0}, {1: 192}]
+    nursery.cancel_scope.cancel()
+
+
+GROUPS = [{"name": "default"}, {"name": "polled", "interval_s": 0.5}]
+TAGS = [
+    {"name": "a", "address": "holding:0", "datatype": "int16", "writable": True},
+    {"name": "b", "address": "holding:1", "datatype": "int16", "max_silence_s": 10},
+    {"name": "c", "address": "holding:2", "datatype": "int16", "poll_group": "polled"},
+]
+
+
+async def test_what_a_device_tells_by_itself_is_reported_and_its_other_groups_are_polled(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    document = device_document(poll_groups=GROUPS, tags=TAGS)
+    driver = FakeSubscriber(document)
+    bench = Bench(document, driver=driver)
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    assert [group for _, group in driver.polled_at].count("default") == 1
+    assert [group for _, group in driver.polled_at].count("polled") > 4
+    driver.tell(Changes("default", [0], [7], [(1234, 192)], {1: "BadSensorFailure"}, dropped=2))
+    await trio.sleep(1)
+    [(_, base, report)] = bench.sink.reports
+    assert (base, report.indices, report.values, report.stamps) == (0, [0], [7], [(1234, 192)])
+    assert (bench.state.changes, bench.state.dropped_samples) == (1, 2)
+    assert bench.state.problems == {"default": {"b": "BadSensorFailure"}}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_tag_that_a_device_is_silent_about_is_told_again_in_time(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    document = device_document(tags=TAGS[:2])
+    bench = Bench(document, driver=FakeSubscriber(document))
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(35)
+    assert [report.indices for _, _, report in bench.sink.reports] == [[1]] * 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_subscription_that_breaks_loses_the_device_and_it_comes_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    document = device_document(poll_groups=GROUPS, tags=TAGS)
+    driver = FakeSubscriber(document)
+    bench = Bench(document, driver=driver)
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    driver.tell(DeviceUnreachable("opc.tcp://plc: nothing came for 30 s"))
+    await trio.sleep(5)
+    assert bench.sink.events == [
+        ("press-1", "online"),
+        ("press-1", "offline: opc.tcp://plc: nothing came for 30 s"),
+        ("press-1", "online"),
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_to_a_subscribed_group_does_not_read_the_group(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    document = device_document(tags=TAGS[:2])
+    driver = FakeSubscriber(document)
+    bench = Bench(document, driver=driver)
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    bench.supervisor.write("a", 0)
+    await trio.sleep(1)
+    driver.tell(Changes("default", [0], [0], [(1234, 192)], {}))
+    await trio.sleep(1)
+    assert len(driver.polled_at) == 1
+    assert [report.values for _, _, report in bench.sink.reports] == [[0]]
     nursery.cancel_scope.cancel()

@@ -168,3 +168,53 @@ def test_a_report_says_whether_something_moved_or_a_silence_ended() -> None:
     assert moved(under_test.report(1003, [1], {0: "timeout"}))
     assert not moved(under_test.report(2003, [1], {0: "timeout"}))
     assert moved(under_test.report(2004, [1], {}))
+
+
+def test_a_doubtful_value_is_told_as_stale_and_good_again_when_it_is() -> None:
+    under_test = reporter(PLAIN, PLAIN)
+    report = under_test.report(1, [7, 0], {}, {0: "UncertainSensorNotAccurate"})
+    assert report == Report(1, [0], [7], {0: 500})
+    assert under_test.report(2, [7, 0], {}, {0: "UncertainSensorNotAccurate"}) is None
+    assert under_test.report(3, [7, 0], {}) == Report(3, [0], [7], {0: 192})
+
+
+def test_values_keep_the_times_that_the_device_gave_them() -> None:
+    under_test = reporter(PLAIN, PLAIN)
+    report = under_test.report(9, [1, 2], {}, timestamps_ms=[3, 4])
+    assert report is not None
+    assert report.stamps == [(3, 192), (4, 192)]
+    assert under_test.timestamps_ms == [3, 4]
+
+
+def test_every_change_of_a_subscription_is_told_with_its_own_time_and_quality() -> None:
+    under_test = reporter(PLAIN, PLAIN)
+    report = under_test.report_changes(
+        9, [(1, 5, (1, 192)), (0, 1, (2, 500)), (1, 6, (3, 192)), (1, None, (4, 0))]
+    )
+    stamps = [(1, 192), (2, 500), (3, 192), (4, 0)]
+    assert report == Report(9, [1, 0, 1, 1], [5, 1, 6, 6], {}, stamps=stamps)
+    assert under_test.report(10, [1, 6], {}) == Report(10, [0, 1], [1, 6], {0: 192, 1: 192})
+
+
+def test_changes_of_a_subscription_within_the_deadband_and_repetitions_are_not_told() -> None:
+    under_test = reporter(ReportRule(deadband=1.0), PLAIN)
+    changes: list[tuple[int, Any, tuple[int, int]]] = [
+        (0, 0.5, (1, 192)),
+        (1, 0, (1, 192)),
+        (0, 1.5, (2, 192)),
+        (1, nan, (3, 192)),
+        (1, float("nan"), (4, 192)),
+    ]
+    report = under_test.report_changes(9, changes)
+    assert report is not None
+    assert report.indices == [0, 1]
+    assert report.stamps == [(2, 192), (3, 192)]
+    under_test.force(0)
+    assert told(under_test.report_changes(10, [(0, 1.5, (5, 192))])) == [(0, 1.5)]
+
+
+def test_a_subscription_that_is_silent_for_too_long_is_told_again() -> None:
+    under_test = reporter(ReportRule(max_silence_ms=100), PLAIN)
+    assert under_test.report_changes(99, ()) is None
+    assert under_test.report_changes(100, ()) == Report(100, [0], [0], {}, stamps=[(100, 192)])
+    assert under_test.report_changes(101, ()) is None

@@ -72,3 +72,13 @@ def test_a_column_is_scaled_where_it_has_values() -> None:
     column: list[RawValue] = [10, None, "text", 10]
     scale_column(column, [(0, made(0.1)), (1, made(0.1)), (2, made(2.0))])
     assert column == [1.0, None, "text", 10]
+
+
+def test_arrays_are_scaled_element_by_element() -> None:
+    scaling = make_scaling(0.1, 1.0)
+    assert scaling is not None
+    column: list[RawValue] = [[10, 20, 30], [1]]
+    scale_column(column, [(0, scaling)])
+    assert column == [[2.0, 3.0, 4.0], [1]]
+    assert scaled_datatype(DataType.INT16_ARRAY, scaling) is DataType.DOUBLE_ARRAY
+    assert scaled_datatype(DataType.FLOAT_ARRAY, scaling) is DataType.FLOAT_ARRAY
