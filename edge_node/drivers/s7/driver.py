@@ -11,6 +11,7 @@ import trio
 
 from edge_node.drivers.base import (
     DeviceUnreachable,
+    NotUnderstood,
     PollResult,
     RawValue,
     RequestRejected,
@@ -31,6 +32,7 @@ from edge_node.drivers.s7.encode import encode_bit, encode_value
 from edge_node.drivers.s7.link import S7Link
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
+from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Device
 
 _SHORTEST_CONNECT_S = 3.0
@@ -58,7 +60,8 @@ class S7Driver:
         self.groups: Mapping[str, Sequence[TagInfo]] = {
             name: [point.info for point in group] for name, group in points.items()
         }
-        self._link = S7Link(document.connection, trace)
+        self.traffic = Traffic()
+        self._link = S7Link(document.connection, self.traffic, trace)
 
     async def open(self) -> None:
         """Connect and negotiate.
@@ -84,6 +87,7 @@ class S7Driver:
             column = await reader.read(self._ask, self._link.negotiated, trio.current_time())
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
+        self.traffic.quarantined = sum(len(r.quarantined) for r in self._readers.values())
         timestamp_ms = time.time_ns() // 1_000_000
         return PollResult(timestamp_ms, column.values, column.bad, column.requests)
 
@@ -102,6 +106,7 @@ class S7Driver:
         try:
             check_written(await self._link.ask(self._make_write(point, value)))
         except Refused as exc:
+            self.traffic.errors["refused"] += 1
             raise RequestRejected(
                 f"{self._name} tag {tag!r}: writing {value!r} to {point.address} was refused: {exc}"
             ) from exc
@@ -109,7 +114,7 @@ class S7Driver:
             raise RequestRejected(f"{self._name} {exc}") from exc
         except ProtocolError as exc:
             self._link.close()
-            raise DeviceUnreachable(f"{self._name}: does not speak S7: {exc}") from exc
+            raise self._unreachable(NotUnderstood(f"does not speak S7: {exc}")) from exc
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
 
@@ -121,10 +126,15 @@ class S7Driver:
     async def _ask(self, variables: Sequence[bytes]) -> list[ItemAnswer]:
         message = await self._link.ask(partial(read_request, variables))
         try:
-            return parse_read(message, len(variables))
+            answers = parse_read(message, len(variables))
+        except Refused:
+            self.traffic.errors["refused"] += 1
+            raise
         except ProtocolError as exc:
             self._link.close()
-            raise DeviceUnreachable(f"does not speak S7: {exc}") from exc
+            raise NotUnderstood(f"does not speak S7: {exc}") from exc
+        self.traffic.errors["refused"] += sum(not answer.is_granted for answer in answers)
+        return answers
 
     def _make_write(self, point: Point, value: RawValue) -> partial[bytes]:
         if point.datatype == "bool":
@@ -139,4 +149,5 @@ class S7Driver:
         return partial(write_bytes_request, point.place, point.start + skip, data)
 
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
-        return DeviceUnreachable(f"{self._name}: {cause}")
+        self.traffic.errors[cause.kind] += 1
+        return type(cause)(f"{self._name}: {cause}")
