@@ -28,7 +28,7 @@ from edge_node.drivers.s7.codec import (
     write_bit_request,
     write_bytes_request,
 )
-from edge_node.drivers.s7.encode import encode_bit, encode_value
+from edge_node.drivers.s7.encode import Write, encode_writes
 from edge_node.drivers.s7.link import S7Link
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
@@ -104,7 +104,8 @@ class S7Driver:
         if not point.writable:
             raise RequestRejected(f"{self._name} tag {tag!r} is not writable")
         try:
-            check_written(await self._link.ask(self._make_write(point, value)))
+            for write in encode_writes(point, value, self._link.negotiated - _WRITE_HEAD):
+                check_written(await self._link.ask(_write_request(point, write)))
         except Refused as exc:
             self.traffic.errors["refused"] += 1
             raise RequestRejected(
@@ -136,18 +137,12 @@ class S7Driver:
         self.traffic.errors["refused"] += sum(not answer.is_granted for answer in answers)
         return answers
 
-    def _make_write(self, point: Point, value: RawValue) -> partial[bytes]:
-        if point.datatype == "bool":
-            bit = 8 * point.start + (point.address.bit or 0)
-            return partial(write_bit_request, point.place, bit, encode_bit(point, value))
-        skip, data = encode_value(point, value)
-        room = self._link.pdu - _WRITE_HEAD
-        if self._link.pdu and len(data) > room:
-            raise RequestRejected(
-                f"tag {point.name!r}: value takes {len(data)} bytes, one message has {room}"
-            )
-        return partial(write_bytes_request, point.place, point.start + skip, data)
-
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
         self.traffic.errors[cause.kind] += 1
         return type(cause)(f"{self._name}: {cause}")
+
+
+def _write_request(point: Point, write: Write) -> partial[bytes]:
+    if write.bit is None:
+        return partial(write_bytes_request, point.place, write.start, write.data)
+    return partial(write_bit_request, point.place, 8 * write.start + write.bit, write.data != b"\0")
