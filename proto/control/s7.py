@@ -43,9 +43,7 @@ S7Datatype = Literal[
 ]
 """The PLC's own names; ``tod`` is TIME_OF_DAY, ``ltod`` LTIME_OF_DAY, ``dt`` DATE_AND_TIME."""
 
-UNSCALED = frozenset(
-    {"bool", "char", "string", "wchar", "wstring", "date", "dt", "dtl", "ldt"}
-)
+UNSCALED = frozenset({"bool", "char", "string", "wchar", "wstring", "date", "dt", "dtl", "ldt"})
 """Datatypes that are no amounts."""
 
 Tsap = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{2}$")]

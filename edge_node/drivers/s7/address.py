@@ -12,7 +12,7 @@ from typing import Final
 from proto.control.s7 import S7Datatype
 
 HIGHEST_BYTE: Final = 65_535
-_HIGHEST_BLOCK: Final = 65_535
+HIGHEST_BLOCK: Final = 65_535
 _HIGHEST_ELEMENT: Final = 32_767
 
 EXPECTED: Final = "DB1.DBD100, DB1.DBX5.2, MW20, I0.1, T5, %DB1.DBD100:REAL or DB1,REAL100"
@@ -198,7 +198,9 @@ def _take_count(bare: str, text: str) -> tuple[str, int | None]:
     if found := _ARRAY.fullmatch(bare):
         rest, first, last, kind = found.groups()
         if int(last) < int(first):
-            raise ValueError(f"address {text!r} is an array of {first}..{last}, expected first..last")
+            raise ValueError(
+                f"address {text!r} is an array of {first}..{last}, expected first..last"
+            )
         return _mark_length(f"{rest}:{kind}"), int(last) - int(first) + 1
     if found := _COUNTED.fullmatch(bare):
         return _mark_length(found[1]), int(found[2])
@@ -238,8 +240,8 @@ def _placed(area: Area, block: int, found: tuple[str, str, str | None], text: st
     datatype = None if width is not None else DATATYPES.get(letters)
     if width is None and datatype is None:
         raise ValueError(f"address {text!r} is not understood, expected {EXPECTED}")
-    if area is Area.DB and not 1 <= block <= _HIGHEST_BLOCK:
-        raise ValueError(f"data block is {block}, expected 1 to {_HIGHEST_BLOCK}")
+    if area is Area.DB and not 1 <= block <= HIGHEST_BLOCK:
+        raise ValueError(f"data block is {block}, expected 1 to {HIGHEST_BLOCK}")
     if byte > HIGHEST_BYTE:
         raise ValueError(f"byte {byte} is above {HIGHEST_BYTE}")
     if datatype in {"string", "wstring"}:

@@ -76,7 +76,8 @@ def _bit_writes(point: Point, bits: Sequence[bool], longest: int) -> list[Write]
     tail = bits[len(head) + len(middle) :]
     start = point.start + (1 if first else 0)
     data = bytes(
-        sum(bit << i for i, bit in enumerate(middle[at : at + 8])) for at in range(0, len(middle), 8)
+        sum(bit << i for i, bit in enumerate(middle[at : at + 8]))
+        for at in range(0, len(middle), 8)
     )
     return [
         *(Write(point.start, bytes((bit,)), first + i) for i, bit in enumerate(head)),
