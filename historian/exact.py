@@ -7,15 +7,21 @@ in ``bytes`` besides a readable ``text``; in JSON the character is replaced by U
 import base64
 import json
 import math
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from proto.sparkplug.datatypes import INTEGER_RANGE, LABELS
 from proto.sparkplug.metrics import DataSet, Metric, Template, Value
+
+StoredValue: TypeAlias = "bool | int | float | str | bytes | list[Any] | dict[str, Any] | None"
+"""A value as it comes back: data sets, templates and arrays as the JSON they were made."""
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 EXACT_DOUBLE: Final = 2**53
 """Every whole number up to here has a double of its own."""
 _NUL_PICTURE: Final = "\u2400"
+_WHOLE: Final = frozenset(LABELS[datatype] for datatype in INTEGER_RANGE)
+_TEXT: Final = frozenset({"String", "Text", "UUID"})
 
 
 class Columns(NamedTuple):
@@ -47,6 +53,28 @@ def to_columns(value: Value) -> Columns:  # noqa: PLR0911  # a table of types, i
     if isinstance(value, bytes):
         return Columns(raw=value)
     return Columns(json=format_json(_to_json(value)))
+
+
+def from_columns(datatype: str, columns: Columns) -> StoredValue:
+    """Put a value together again, exactly as it was sent.
+
+    Args:
+        datatype: Sparkplug's name of it, as in ``historian.metric``.
+        columns: of its row.
+    """
+    number, text, json_text, raw = columns
+    if json_text is not None:
+        found: StoredValue = json.loads(json_text)
+        return found
+    if datatype in _TEXT:
+        return text if raw is None else raw.decode()
+    if raw is not None:
+        return raw
+    if number is None:
+        return text
+    if datatype in _WHOLE:
+        return int(number) if text is None else int(text)
+    return bool(number) if datatype == "Boolean" else number
 
 
 def format_json(value: JsonValue) -> str:

@@ -25,6 +25,7 @@ from host_app.users import Users
 from proto.sparkplug.host_events import TrackerOptions
 from web.app import create_app
 from web.context import WebOptions
+from web.history import History, open_history
 from web.pages import is_built
 from web.server import Tls, format_url, open_socket, run_server
 
@@ -49,6 +50,7 @@ class HostSetup:
     high_availability: bool
     mode: Mode
     node_filter: NodeFilter
+    history: History | None
 
 
 @click.command()
@@ -77,8 +79,9 @@ def host(  # noqa: PLR0917  # click passes them by name
     """Run the primary host application with its console.
 
     Secrets come from the environment, each also as NAME_FILE: NEXUS_MQTT_USERNAME,
-    NEXUS_MQTT_PASSWORD, NEXUS_DATABASE_URL (users and audit log), NEXUS_CONSOLE_PASSWORD (sets the
-    password of the user "admin" at each start).
+    NEXUS_MQTT_PASSWORD, NEXUS_DATABASE_URL (users and audit log), NEXUS_HISTORY_URL (the
+    historian's database, for trends; an account that reads is enough), NEXUS_CONSOLE_PASSWORD (sets
+    the password of the user "admin" at each start).
     """
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together, found only one of them")
@@ -109,6 +112,7 @@ def host(  # noqa: PLR0917  # click passes them by name
             high_availability,
             Mode(mode),
             NodeFilter(groups, nodes),
+            open_history(secrets.history_url),
         )
         sock = open_socket(bind, port)
     except ConfigError as exc:
@@ -142,7 +146,9 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
     leadership = None
     if setup.high_availability and setup.secrets.database_url is not None:
         leadership = Leadership(setup.secrets.database_url, setup.host_id)
-    app, hub = create_app(service, users, audit, database, setup.web, leadership=leadership)
+    app, hub = create_app(
+        service, users, audit, database, setup.web, leadership=leadership, history=setup.history
+    )
 
     def database_changed(problem: str | None) -> None:
         if problem is None:
@@ -178,6 +184,8 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
         web_stop.set()
         await serving
         await _flush(audit)
+        if setup.history is not None:
+            await setup.history.close()
         for task in background:
             task.cancel()
     log.info("host_stopped")

@@ -28,6 +28,7 @@ class Secrets:
     mqtt_password: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     console_password: str | None = field(default=None, repr=False)
+    history_url: str | None = field(default=None, repr=False)
 
 
 def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
@@ -41,6 +42,7 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
         mqtt_password=_read(environment, "NEXUS_MQTT_PASSWORD"),
         database_url=_read(environment, "NEXUS_DATABASE_URL"),
         console_password=_read(environment, "NEXUS_CONSOLE_PASSWORD"),
+        history_url=_read(environment, "NEXUS_HISTORY_URL"),
     )
     if secrets.console_password is not None:
         try:

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 from quart import Quart, Response, json
 from quart_rate_limiter import RateLimiter
 from quart_schema import Info, QuartSchema, RequestSchemaValidationError
+from quart_schema.validation import QuerystringValidationError
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from historian.queries import History
 from host_app.audit import Audit
 from host_app.database import Database
 from host_app.leader import Leadership
@@ -17,6 +19,7 @@ from host_app.users import Users
 from web import pages
 from web.api import audit as audit_api
 from web.api import commands, health, live, nodes, session
+from web.api import history as history_api
 from web.auth import set_up_sessions
 from web.context import WebContext, WebOptions, set_context
 from web.live import LiveHub
@@ -32,6 +35,7 @@ def create_app(
     options: WebOptions | None = None,
     *,
     leadership: Leadership | None = None,
+    history: History | None = None,
 ) -> tuple[Quart, LiveHub]:
     """Make the application around a host.
 
@@ -41,7 +45,7 @@ def create_app(
     options = options or WebOptions()
     app = Quart(__name__, static_folder=None)
     hub = LiveHub(service, database)
-    ours = WebContext(service, users, audit, database, hub, options, leadership)
+    ours = WebContext(service, users, audit, database, hub, options, leadership, history)
     set_context(app.extensions, ours)
     set_up_security(app, options)
     set_up_sessions(app, options, users)
@@ -57,7 +61,7 @@ def create_app(
         info=Info(title="NEXUS Edge host", version=_version()),
         conversion_preference="pydantic",
     )
-    for module in (session, nodes, commands, audit_api, live, health, pages):
+    for module in (session, nodes, commands, audit_api, history_api, live, health, pages):
         app.register_blueprint(module.blueprint)
     app.register_error_handler(RequestSchemaValidationError, _refuse_body)
     app.register_error_handler(HTTPException, _tell_error)
@@ -66,14 +70,15 @@ def create_app(
 
 async def _refuse_body(error: RequestSchemaValidationError) -> Response:
     cause = error.validation_error
+    what = "query" if isinstance(error, QuerystringValidationError) else "body"
     if isinstance(cause, ValidationError):
         mistakes = (
-            f"{'.'.join(map(str, mistake['loc'])) or 'body'}: {mistake['msg']}"
+            f"{'.'.join(map(str, mistake['loc'])) or what}: {_said(mistake['msg'])}"
             for mistake in cause.errors(include_url=False, include_input=False)
         )
         text = "; ".join(mistakes)
     else:
-        text = "body is not as expected, see /api/v1/openapi.json"
+        text = f"{what} is not as expected, see /api/v1/openapi.json"
     return _error(text, HTTPStatus.BAD_REQUEST)
 
 
@@ -93,6 +98,10 @@ async def _tell_error(error: HTTPException) -> Response:
 
 def _error(text: str, status: int) -> Response:
     return Response(json.dumps({"error": text}), status, content_type="application/json")
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from quart import current_app
 
+from historian.queries import History
 from host_app.audit import Audit
 from host_app.database import Database
 from host_app.leader import Leadership
@@ -56,6 +57,7 @@ class WebContext:
     hub: LiveHub
     options: WebOptions
     leadership: Leadership | None = None
+    history: History | None = None
 
     @property
     def is_standby(self) -> bool:

@@ -35,6 +35,15 @@ def value_to_json(value: Value) -> Any:
     return _composite_to_json(value)
 
 
+def stored_to_json(value: Any) -> Any:
+    """Return a value of the history the same way; what was stored as JSON stays as it is."""
+    if isinstance(value, dict):
+        return {key: stored_to_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [stored_to_json(item) for item in value]
+    return value_to_json(value)
+
+
 def _composite_to_json(value: bytes | DataSet | Template | ArrayValue) -> Any:
     if isinstance(value, bytes):
         return b64encode(value).decode("ascii")

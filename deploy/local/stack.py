@@ -286,6 +286,7 @@ class Stack:
             "NEXUS_TOPIC_PREFIX": self.topic_prefix,
             "NEXUS_HOST_ID": self.settings.host_id,
             "NEXUS_CONSOLE_PASSWORD": self.settings.console_password,
+            "NEXUS_HISTORY_URL": self.database_url,
         }
 
     def _has_user(self) -> bool:

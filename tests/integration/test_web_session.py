@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
+from historian.queries import History
 from host_app.audit import Audit
 from host_app.database import Database
 from host_app.service import HostService
@@ -26,12 +27,13 @@ PASSWORD_HASH = PasswordHasher().hash(PASSWORD)
 
 @asynccontextmanager
 async def console(
-    url: str | None, options: WebOptions | None = None
+    url: str | None, options: WebOptions | None = None, history: History | None = None
 ) -> AsyncIterator[tuple[Quart, Users, Audit]]:
     """Run the application without brokers, with one user of each role."""
     database = Database(url)
     users, audit = Users(database), Audit(database)
-    app, _ = create_app(HostService("nexus", [], audit), users, audit, database, options)
+    service = HostService("nexus", [], audit)
+    app, _ = create_app(service, users, audit, database, options, history=history)
     if url is not None:
         await database.connect_once(users.load)
         async with database.connection() as connection:
