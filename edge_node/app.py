@@ -1,7 +1,7 @@
 """The wiring of one edge node: what is made of the configuration, who is told what, the end."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -11,25 +11,22 @@ import trio
 from edge_node.bd_seq import BdSeqFile
 from edge_node.config import Configuration
 from edge_node.counters import Counters
-from edge_node.device_state import DeviceState
-from edge_node.exposition import format_devices, format_node
-from edge_node.metrics import DEVICE_REBIRTH, define_metrics
+from edge_node.fleet import Fleet
+from edge_node.metrics import DEVICE_REBIRTH
 from edge_node.mqtt_socket import Endpoint
 from edge_node.node_info import NEXT_SERVER, REBOOT, NodeFacts, NodeInfo, define_node_metrics
 from edge_node.node_link import NodeLink
-from edge_node.pipeline.tags import DeviceTags
-from edge_node.probes import Probes
 from edge_node.publisher import Publisher, PublisherOptions
-from edge_node.supervisor import DeviceSupervisor
-from edge_node.templates import InstancePacker, define_templates, member_writes
+from edge_node.reload import ConfigurationFile, Reloader
+from edge_node.templates import member_writes
 from edge_node.uns import UnsMirror
-from edge_node.uns_topics import device_path
 from edge_node.version import find_version
 from proto.control.status import NodeStatus
 from proto.control.topics import node_status_topic
 from proto.sparkplug.compression import Compression
 from proto.sparkplug.edge_events import EdgeOptions, WriteRequested
 from proto.sparkplug.edge_session import EdgeSession
+from proto.sparkplug.metrics import Metric
 from proto.sparkplug.topics import NodeId
 
 _CONTROLS: Final = frozenset({REBOOT, NEXT_SERVER, DEVICE_REBIRTH})
@@ -38,8 +35,6 @@ _COMPRESSIONS: Final = {
     "deflate": Compression.DEFLATE,
     "gzip": Compression.GZIP,
 }
-START_PACE_S: Final = 0.01
-"""Devices are brought online one each 10 ms, so that births are no burst and delay no poll."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,17 +51,21 @@ class EdgeNode:
         configuration: with its drivers.
         endpoints: the brokers, in the order they are tried.
         bd_seq: the node's state.
+        file: where the configuration was read, to be read again.
 
     Attributes:
         reboot_requested: whether a host asked for the end, to have the process started again.
-        probes: what those who watch the process see.
 
     Raises:
         StateUnavailable: the state cannot be read.
     """
 
     def __init__(
-        self, configuration: Configuration, endpoints: Sequence[Endpoint], bd_seq: BdSeqFile
+        self,
+        configuration: Configuration,
+        endpoints: Sequence[Endpoint],
+        bd_seq: BdSeqFile,
+        file: ConfigurationFile | None = None,
     ) -> None:
         document = configuration.document
         self._document = document
@@ -84,13 +83,7 @@ class EdgeNode:
             uint32_as_long=sparkplug.uint32_as_long,
         )
         session = EdgeSession(self._id, bd_seq=bd_seq.read(), options=options)
-        tags = {
-            device.name: DeviceTags(device.tags, configuration.drivers[device.name].groups)
-            for device in document.devices
-            if device.enabled
-        }
-        instances = configuration.instances if sparkplug.templates == "instances" else {}
-        self._mirror = UnsMirror(document, tags, started_ms=self._started_ms)
+        self._mirror = UnsMirror(document, {}, started_ms=self._started_ms)
         self._publisher = Publisher(
             session,
             self._mirror,
@@ -102,42 +95,6 @@ class EdgeNode:
             ),
             now_ms=now_ms,
         )
-        self._publisher.define_node(
-            define_node_metrics(
-                version=self._version,
-                devices=len(tags),
-                reboot=sparkplug.allow_reboot,
-                next_server=sparkplug.allow_next_server,
-            )
-            + define_templates(tags, instances, sparkplug.template_names)
-        )
-        self._info = NodeInfo(partial(session.alias, None))
-        self._disabled = {
-            device.name: DeviceState("disabled", self._started_ms)
-            for device in document.devices
-            if not device.enabled
-        }
-        self._supervisors: dict[str, DeviceSupervisor] = {}
-        for device in document.devices:
-            if device.enabled:
-                path = device_path(document.uns, device) if document.uns.enabled else None
-                own = instances.get(device.name)
-                self._publisher.define_device(
-                    device.name,
-                    tags[device.name],
-                    define_metrics(tags[device.name], path),
-                    InstancePacker(tags[device.name], own) if own else None,
-                )
-                self._supervisors[device.name] = DeviceSupervisor(
-                    device,
-                    configuration.drivers[device.name],
-                    tags[device.name],
-                    self._publisher,
-                    lateness=self._counters.lateness,
-                    start_spread_s=len(document.devices) * START_PACE_S,
-                    now_ms=now_ms,
-                )
-        self.probes = Probes(self._format_metrics, self._explain_unready)
         self._link = NodeLink(
             endpoints,
             self._publisher,
@@ -147,24 +104,42 @@ class EdgeNode:
             on_write=self._write,
             on_connected=self._publish_status,
         )
+        self._fleet = Fleet(
+            configuration,
+            self._publisher,
+            self._mirror,
+            node_metrics=self._node_metrics,
+            lateness=self._counters.lateness,
+            now_ms=now_ms,
+        )
+        self._reloader = Reloader(
+            configuration,
+            file,
+            apply=self._fleet.apply,
+            on_change=self._publish_status,
+            now_ms=now_ms,
+        )
+        self._info = NodeInfo(partial(session.alias, None))
 
     def stop(self) -> None:
         """Have :meth:`run` end."""
         self._stop.set()
 
+    def reload(self) -> None:
+        """Have the configuration file read again."""
+        self._reloader.reload_file()
+
     async def run(self) -> None:
         """Run until told to stop, then end cleanly: deaths, last status, DISCONNECT."""
-        log.info("edge_started", node=str(self._id), devices=len(self._supervisors))
+        log.info("edge_started", node=str(self._id), devices=self._fleet.enabled)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publisher.run)
             nursery.start_soon(self._mirror.run, lambda: self._link.queued_bytes > 0)
             nursery.start_soon(self._report_status)
-            if (port := self._document.metrics.port) is not None:
-                nursery.start_soon(self.probes.run, self._document.metrics.bind, port)
             nursery.start_soon(self._link.run, self._document.sparkplug.start_delay_s)
             async with trio.open_nursery() as devices:
-                for supervisor in self._supervisors.values():
-                    devices.start_soon(supervisor.run)
+                devices.start_soon(self._fleet.run)
+                devices.start_soon(self._reloader.run)
                 await self._stop.wait()
                 devices.cancel_scope.cancel()
             await self._link.say_goodbye(self._last_words)
@@ -176,13 +151,10 @@ class EdgeNode:
             await trio.sleep(self._document.node.status_interval_s)
             self._publish_status()
             self._counters.lateness.begin_window()
-            self._publisher.node_report(self._info.changes(self._facts(), now_ms()))
+            self._publisher.node_report(self._info.changes(self._facts(self._fleet), now_ms()))
 
     def _last_words(self) -> None:
-        reason = "edge node stopped"
-        for supervisor in self._supervisors.values():
-            supervisor.state.enter("offline", now_ms(), reason)
-        self._mirror.send_offline(now_ms(), reason)
+        self._fleet.say_goodbye("edge node stopped")
         self._publish_status()
 
     def _write(self, request: WriteRequested) -> None:
@@ -200,39 +172,38 @@ class EdgeNode:
             log.warning("write_refused", metric=request.metric, reason="the node has no outputs")
         elif request.metric == DEVICE_REBIRTH:
             self._publisher.rebirth_device(request.device)
-        else:
+        elif (supervisor := self._fleet.find(request.device)) is not None:
             for tag, value in member_writes(request.metric, request.value):
-                self._supervisors[request.device].write(tag, value)
+                supervisor.write(tag, value)
 
-    def _facts(self) -> NodeFacts:
-        up = sum(s.state.state == "online" for s in self._supervisors.values())
-        uptime_s = (now_ms() - self._started_ms) // 1000
-        return NodeFacts(uptime_s, up, self._counters.points_unsent, self._link.queued_bytes)
-
-    def _explain_unready(self) -> str | None:
-        if not self._link.is_connected:
-            return "no broker is connected"
-        return "the primary host is not there" if self._publisher.is_waiting else None
-
-    def _format_metrics(self) -> Iterator[str]:
-        self._counters.uns_messages = self._mirror.messages
-        yield format_node(
-            self._counters,
-            connected=self._link.is_connected,
-            queued_bytes=self._link.queued_bytes,
+    def _node_metrics(self, fleet: Fleet) -> list[Metric]:
+        sparkplug = self._document.sparkplug
+        return define_node_metrics(
+            version=self._version,
+            facts=self._facts(fleet),
+            reboot=sparkplug.allow_reboot,
+            next_server=sparkplug.allow_next_server,
         )
-        yield from format_devices({name: s.state for name, s in self._supervisors.items()})
+
+    def _facts(self, fleet: Fleet) -> NodeFacts:
+        return NodeFacts(
+            uptime_s=(now_ms() - self._started_ms) // 1000,
+            devices=fleet.enabled,
+            devices_up=fleet.online,
+            unsent_points=self._counters.points_unsent,
+            buffered_bytes=self._link.queued_bytes,
+        )
 
     def status(self) -> NodeStatus:
         """Return the node's status document as of now."""
         self._counters.uns_messages = self._mirror.messages
-        states = {name: s.state for name, s in self._supervisors.items()} | self._disabled
         return NodeStatus(
             timestamp_ms=now_ms(),
             version=self._version,
             started_ms=self._started_ms,
+            configuration=self._reloader.status(),
             counters=self._counters.document(),
-            devices={name: state.document() for name, state in states.items()},
+            devices={name: state.document() for name, state in self._fleet.states.items()},
         )
 
     def _publish_status(self) -> None:

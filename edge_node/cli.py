@@ -15,9 +15,13 @@ import trio
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
 from edge_node.browse_cli import browse, import_tags
-from edge_node.config import load, make_endpoints
+from edge_node.config import check as check_configuration
+from edge_node.config import load, parse
+from edge_node.config import read as read_configuration
+from edge_node.endpoints import make_endpoints
 from edge_node.errors import ConfigurationRejected, StateUnavailable
 from edge_node.probe_cli import read
+from edge_node.reload import ConfigurationFile
 from proto.sparkplug.topics import NodeId
 
 EXIT_FAILED = 1
@@ -30,17 +34,18 @@ log = structlog.get_logger(__name__)
 
 @click.group(invoke_without_command=True)
 @click.option("--config", "file", type=_FILE, help="The node's TOML file, to run the node.")
+@click.option("--watch", is_flag=True, help="Read the file again whenever it changes.")
 @click.pass_context
-def edge(context: click.Context, file: Path | None) -> None:
+def edge(context: click.Context, file: Path | None, watch: bool) -> None:
     """Run an edge node: poll its devices, publish Sparkplug B and the UNS mirror.
 
-    Stops cleanly on SIGTERM and SIGINT.
+    Stops cleanly on SIGTERM and SIGINT; reads its file again on SIGHUP.
     """
     if context.invoked_subcommand is not None:
         return
     if file is None:
         raise click.UsageError("Missing option '--config'.")
-    run_node(file)
+    run_node(file, watch=watch)
 
 
 edge.add_command(read)
@@ -48,16 +53,25 @@ edge.add_command(browse)
 edge.add_command(import_tags)
 
 
-def run_node(file: Path) -> None:
-    """Run the node of a configuration file until it is told to stop."""
+def run_node(file: Path, *, watch: bool = False) -> None:
+    """Run the node of a configuration file until it is told to stop.
+
+    Args:
+        file: TOML.
+        watch: have it read again when it changes, not on SIGHUP only.
+    """
+    # Until the node listens, a reload is no more than the start that is under way.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with _building():
-            configuration = load(file)
+            data = parse(read_configuration(file), file)
+            configuration = check_configuration(data, str(file))
             node = configuration.document.node
             client_id = f"nexus-edge-{node.group}-{node.edge}"
             endpoints = make_endpoints(configuration.document.mqtt, client_id)
             bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
-            edge_node = EdgeNode(configuration, endpoints, bd_seq)
+            source = ConfigurationFile(file, data, watch)
+            edge_node = EdgeNode(configuration, endpoints, bd_seq, source)
     except ConfigurationRejected as exc:
         _print_mistakes(exc.mistakes)
         sys.exit(EXIT_CONFIGURATION)
@@ -88,7 +102,8 @@ def _building() -> Iterator[None]:
 
 
 async def _run(node: EdgeNode) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_wait_signal, signals, node)
             await node.run()
@@ -97,8 +112,11 @@ async def _run(node: EdgeNode) -> None:
 
 async def _wait_signal(signals: AsyncIterator[int], node: EdgeNode) -> None:
     async for number in signals:
-        log.info("stopping", signal=signal.Signals(number).name)
-        node.stop()
+        log.info("signal_received", signal=signal.Signals(number).name)
+        if number == signal.SIGHUP:
+            node.reload()
+        else:
+            node.stop()
 
 
 @click.command()

@@ -35,12 +35,14 @@ class NodeFacts:
 
     Attributes:
         uptime_s: since the process started.
+        devices: how many devices are configured and enabled.
         devices_up: how many devices answer.
         unsent_points: changes that could not be sent.
         buffered_bytes: what waits for the broker to read it.
     """
 
     uptime_s: int
+    devices: int
     devices_up: int
     unsent_points: int
     buffered_bytes: int
@@ -49,6 +51,7 @@ class NodeFacts:
         """Return each as its metric."""
         return {
             UPTIME: self.uptime_s,
+            DEVICES: self.devices,
             DEVICES_UP: self.devices_up,
             UNSENT: self.unsent_points,
             BUFFERED: self.buffered_bytes,
@@ -56,13 +59,13 @@ class NodeFacts:
 
 
 def define_node_metrics(
-    *, version: str, devices: int, reboot: bool, next_server: bool
+    *, version: str, facts: NodeFacts, reboot: bool, next_server: bool
 ) -> list[Metric]:
     """Return the node's own metrics.
 
     Args:
         version: of the suite.
-        devices: how many devices are configured and enabled.
+        facts: as of now.
         reboot: whether hosts may restart the process.
         next_server: whether hosts may send the node to its next broker.
     """
@@ -71,11 +74,11 @@ def define_node_metrics(
     bytes_ = {**read_only, UNIT_PROPERTY: Property(DataType.STRING, "By")}
     metrics = [
         Metric(VERSION, DataType.STRING, version, properties=read_only),
-        Metric(UPTIME, DataType.INT64, 0, properties=seconds),
-        Metric(DEVICES, DataType.INT32, devices, properties=read_only),
-        Metric(DEVICES_UP, DataType.INT32, 0, properties=read_only),
-        Metric(UNSENT, DataType.INT64, 0, properties=read_only),
-        Metric(BUFFERED, DataType.INT64, 0, properties=bytes_),
+        Metric(UPTIME, DataType.INT64, facts.uptime_s, properties=seconds),
+        Metric(DEVICES, DataType.INT32, facts.devices, properties=read_only),
+        Metric(DEVICES_UP, DataType.INT32, facts.devices_up, properties=read_only),
+        Metric(UNSENT, DataType.INT64, facts.unsent_points, properties=read_only),
+        Metric(BUFFERED, DataType.INT64, facts.buffered_bytes, properties=bytes_),
     ]
     for name, offered in ((REBOOT, reboot), (NEXT_SERVER, next_server)):
         if offered:

@@ -15,8 +15,9 @@ import trio
 from edge_node.counters import Counters
 from edge_node.drivers.base import QUALITY_BAD
 from edge_node.metrics import current_readings, misfit
+from edge_node.outlet import Outlet
 from edge_node.pipeline.report import Report
-from edge_node.pipeline.tags import DeviceTags, TagSpec
+from edge_node.pipeline.tags import DeviceTags
 from edge_node.templates import InstancePacker
 from edge_node.uns import UnsMirror
 from proto.sparkplug.codec import Payload, encode_payload
@@ -56,57 +57,6 @@ class PublisherOptions:
     compression: Compression | None = None
 
 
-class _Outlet:
-    """One device on its way out.
-
-    Attributes:
-        definition_bytes: how large its birth is, texts as values aside.
-        packer: gathers the members of template instances, where there are any.
-        points: how many values its birth has.
-        online: whether it answers.
-        too_large: whether its birth cannot be sent.
-        refused: tags whose value did not fit, and that was told.
-    """
-
-    __slots__ = (
-        "aliases",
-        "by_alias",
-        "definition_bytes",
-        "name",
-        "online",
-        "packer",
-        "pending",
-        "points",
-        "refused",
-        "tags",
-        "too_large",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        tags: DeviceTags,
-        aliases: list[int],
-        size: int,
-        packer: InstancePacker | None = None,
-    ) -> None:
-        self.name = name
-        self.tags = tags
-        self.packer = packer
-        self.points = len(aliases) if packer is None else packer.count(len(aliases))
-        self.aliases = aliases
-        self.by_alias: dict[int, TagSpec] = dict(zip(aliases, tags.tags, strict=True))
-        self.definition_bytes = size
-        self.online = False
-        self.too_large = False
-        self.pending: list[Reading] = []
-        self.refused: set[str] = set()
-
-    def pack(self, readings: list[Reading]) -> list[Reading]:
-        """Return readings as the session knows them."""
-        return readings if self.packer is None else self.packer.pack(readings)
-
-
 class Publisher:
     """The Sparkplug side of one edge node; a :class:`~edge_node.supervisor.DeviceSink`.
 
@@ -134,9 +84,9 @@ class Publisher:
         self._limit_bytes = options.max_payload_bytes
         self._now_ms = now_ms
         self._send: Send | None = None
-        self._outlets: dict[str, _Outlet] = {}
+        self._outlets: dict[str, Outlet] = {}
         self._node_points = 0
-        self._due: deque[tuple[float, _Outlet]] = deque()
+        self._due: deque[tuple[float, Outlet]] = deque()
         self._news = trio.Event()
 
     # What there is.
@@ -145,6 +95,15 @@ class Publisher:
         """Define the node's own metrics, before the first connection."""
         self._session.set_node_metrics(metrics)
         self._node_points = sum(1 for m in metrics if m.name and not is_control(m.name))
+
+    def redefine_node(self, metrics: Sequence[Metric]) -> None:
+        """Define the node's own metrics anew, with their values, and have hosts told: a rebirth.
+
+        What is queued is sent before, so that the births carry the latest of every device.
+        """
+        self.flush()
+        self.define_node(metrics)
+        self._publish(self._session.rebirth(self._now_ms()))
 
     def define_device(
         self,
@@ -175,7 +134,18 @@ class Publisher:
             for tag in tags.tags
         ]
         size = len(encode_payload(Payload(0, 0, tuple(metrics)))) + _VALUE_BYTES * values
-        self._outlets[name] = _Outlet(name, tags, aliases, size, packer)
+        self._outlets[name] = Outlet(name, tags, aliases, size, packer)
+
+    def remove_device(self, name: str) -> None:
+        """Forget a device; hosts that know it are told of its death, which what is queued precedes.
+
+        Its aliases never come to mean another metric.
+        """
+        outlet = self._outlets[name]
+        self._flush(outlet)
+        self._publish(self._session.device_offline(name, self._now_ms()))
+        self._session.remove_device(name)
+        del self._outlets[name]
 
     # What the devices do.
 
@@ -251,12 +221,12 @@ class Publisher:
         for outlet in self._outlets.values():
             self._flush(outlet)
 
-    def _flush(self, outlet: _Outlet) -> None:
+    def _flush(self, outlet: Outlet) -> None:
         readings, outlet.pending = outlet.pending, []
         if readings:
             self._send_readings(outlet, readings)
 
-    def _send_readings(self, outlet: _Outlet, readings: list[Reading]) -> None:
+    def _send_readings(self, outlet: Outlet, readings: list[Reading]) -> None:
         session = self._session
         if session.state is not EdgeState.BORN:
             # They go into the next birth, which must not fail for one of them.
@@ -272,7 +242,7 @@ class Publisher:
         else:
             self._counters.points_unsent += len(packed)
 
-    def _fitting(self, outlet: _Outlet, readings: Iterable[Reading]) -> list[Reading]:
+    def _fitting(self, outlet: Outlet, readings: Iterable[Reading]) -> list[Reading]:
         """Return the readings with those that do not fit their data type made null and bad."""
         fitting: list[Reading] = []
         for reading in readings:
@@ -295,7 +265,7 @@ class Publisher:
         if message is not None and self._pass_on(message):
             self._counters.points_published += len(readings)
 
-    def _bring_online(self, outlet: _Outlet) -> None:
+    def _bring_online(self, outlet: Outlet) -> None:
         """Send a device's DBIRTH, unless it is larger than what a broker takes."""
         now_ms = self._now_ms()
         texts = sum(outlet.tags.text_sizes())

@@ -14,7 +14,6 @@ import structlog
 import trio
 
 from edge_node.backoff import Backoff
-from edge_node.breaker import CircuitBreaker
 from edge_node.device_state import DeviceState
 from edge_node.drivers.base import (
     Changes,
@@ -62,6 +61,7 @@ class DeviceSupervisor:
         sink: where values go.
         lateness: counts how late polls begin, for all devices.
         now_ms: wall clock, milliseconds since the epoch.
+        state: what was counted of the device before; a new one where it is new.
         start_spread_s: the first attempt comes at a stable point within this time.
     """
 
@@ -74,10 +74,11 @@ class DeviceSupervisor:
         *,
         lateness: Lateness,
         now_ms: Callable[[], int],
+        state: DeviceState | None = None,
         start_spread_s: float = 0.0,
     ) -> None:
         self.name = document.name
-        self.state = DeviceState("connecting", now_ms(), traffic=driver.traffic)
+        self.state = state or DeviceState("connecting", now_ms())
         self.tags = tags
         self._driver = driver
         self._sink = sink
@@ -97,21 +98,16 @@ class DeviceSupervisor:
 
     async def run(self) -> None:
         """Keep the device connected and polled until cancelled."""
-        breaker = CircuitBreaker(Backoff(FIRST_DELAY_S, LONGEST_DELAY_S))
-        await trio.sleep(phase(self.name, "") * self._start_spread_s)
-        while True:
-            reason = await self._serve_once(breaker)
-            now = trio.current_time()
-            retry_at = breaker.open(now)
-            self.state.retry_at_ms = self._now_ms() + int((retry_at - now) * 1000)
-            self._lose(reason)
-            self.state.breaker = breaker.state
-            self.state.failures = breaker.failures
-            await trio.sleep_until(retry_at)
-            breaker.attempt()
-            self.state.breaker = breaker.state
-            self.state.retry_at_ms = None
-            self.state.reconnects += 1
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+        try:
+            await trio.sleep(phase(self.name, "") * self._start_spread_s)
+            while True:
+                reason = await self._serve_once(backoff)
+                self._lose(reason)
+                await trio.sleep(backoff.next_delay_s())
+                self.state.reconnects += 1
+        finally:
+            self._refuse_waiting("the device was stopped")
 
     def write(self, tag: str, value: object) -> None:
         """Queue a write of an engineering value; it is done between two polls and read back."""
@@ -123,23 +119,23 @@ class DeviceSupervisor:
             self._writes.append((tag, value))
             self._wake.set()
 
-    async def _serve_once(self, breaker: CircuitBreaker) -> str:
+    async def _serve_once(self, backoff: Backoff) -> str:
         """Connect and serve the device until it is lost; return why it was."""
         try:
             await self._driver.open()
             self.tags.restart()
             for group in self.tags.groups:
                 await self._read(group)
-            breaker.close()
-            self.state.breaker, self.state.failures = breaker.state, 0
+            backoff.reset()
             self._enter_online()
             if self._subscriber is None:
                 await self._poll_forever()
             await self._follow_and_poll(self._subscriber)
         except DriverError as exc:
+            self.state.errors += 1
             return str(exc)
         except Exception as exc:  # noqa: BLE001  # a crash stays with its device
-            self._driver.traffic.errors["internal"] += 1
+            self.state.errors += 1
             self._log.exception("device_crashed")
             return f"internal error: {type(exc).__name__}: {exc}"
         finally:
@@ -209,7 +205,6 @@ class DeviceSupervisor:
             if started < due:
                 continue
             self._lateness.add(started - due)
-            self.state.lateness.add(started - due)
             moved = await self._poll(group)
             self.state.skipped_polls += beats.done(group, trio.current_time(), moved=moved)
 
@@ -225,6 +220,7 @@ class DeviceSupervisor:
         poll = await self._driver.read(group)
         state = self.state
         state.polls += 1
+        state.requests += poll.requests
         if poll.bad or state.bad:
             self._count_bad(group, poll.bad)
             if poll.bad:
@@ -277,6 +273,8 @@ class DeviceSupervisor:
             self._log.debug("device_still_offline", reason=reason)
         self.state.bad.clear()
         self.state.problems.clear()
-        for tag, _ in self._writes:
-            self._refuse(tag, "the device was lost")
-        self._writes.clear()
+        self._refuse_waiting("the device was lost")
+
+    def _refuse_waiting(self, reason: str) -> None:
+        while self._writes:
+            self._refuse(self._writes.popleft()[0], reason)

@@ -6,7 +6,7 @@ is newer. It therefore never slows the Sparkplug path and never grows.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Final
 
@@ -15,38 +15,18 @@ import trio
 from edge_node.drivers.base import QUALITY_GOOD
 from edge_node.pipeline.report import Report
 from edge_node.pipeline.tags import DeviceTags
+from edge_node.uns_columns import Columns, Mirrored
 from edge_node.uns_topics import device_path
 from proto.control.device import Device
 from proto.control.node import NodeDocument
 from proto.sparkplug.metrics import Value
-from proto.uns.paths import format_meta_topic, format_status_topic, format_tag_topic
-from proto.uns.payload import (
-    TagDescription,
-    encode_meta,
-    encode_status,
-    encode_unit,
-    encode_value,
-)
+from proto.uns.payload import encode_status, encode_value
 
 BATCH_S: Final = 0.02
 """How often the map is drained; a batch is what the rate allows in this time."""
 
 Send = Callable[[str, bytes, int, bool], object]
 """Topic, payload, QoS, retain."""
-
-
-class _Mirrored:
-    """One device: its topics and where its tags lie in the columns."""
-
-    __slots__ = ("base", "meta", "status", "status_topic", "tags")
-
-    def __init__(
-        self, base: int, tags: DeviceTags, meta: tuple[str, bytes], status: tuple[str, bytes]
-    ) -> None:
-        self.base = base
-        self.tags = tags
-        self.meta = meta
-        self.status_topic, self.status = status
 
 
 class UnsMirror:
@@ -73,60 +53,80 @@ class UnsMirror:
         uns = document.uns
         self.messages = 0
         self._clock = clock
+        self._node = document.node
+        self._uns = uns
         self._enabled = uns.enabled
         self._min_interval_s = uns.min_interval_s
         self._per_second = uns.max_messages_per_s
         self._qos = uns.qos
         self._send: Send | None = None
-        self._devices: dict[str, _Mirrored] = {}
-        self._topics: list[str] = []
-        self._units: list[str] = []
-        if uns.enabled:
-            for device in document.devices:
-                if device.name in devices:
-                    self._add(document, device, devices[device.name], started_ms)
-        count = len(self._topics)
-        self._values: list[Value] = [None] * count
-        self._times_ms = [0] * count
-        self._qualities = [0] * count
-        self._sent_at = [float("-inf")] * count
-        self._waiting = [False] * count
+        self._devices: dict[str, Mirrored] = {}
+        self._columns = Columns()
         self._ready: deque[int] = deque()
         self._later: list[tuple[float, int]] = []
         self._documents: deque[tuple[str, bytes]] = deque()
+        self._gone: dict[str, None] = {}
         self._news = trio.Event()
+        self.set_devices(document.devices, devices, started_ms)
 
-    def _add(
-        self, document: NodeDocument, device: Device, tags: DeviceTags, started_ms: int
+    # What there is.
+
+    def set_devices(
+        self, documents: Iterable[Device], devices: Mapping[str, DeviceTags], now_ms: int
     ) -> None:
-        path = device_path(document.uns, device)
-        node = document.node
-        meta = encode_meta(
-            node.group,
-            node.edge,
-            device.name,
-            [
-                TagDescription(
-                    tag.name,
-                    tag.datatype,
-                    tag.document.unit,
-                    tag.document.description,
-                    tag.document.low,
-                    tag.document.high,
-                    tag.document.writable,
-                )
-                for tag in tags.tags
-            ],
-        )
-        status = encode_status(online=False, since_ms=started_ms, reason="not connected yet")
-        self._devices[device.name] = _Mirrored(
-            len(self._topics),
-            tags,
-            (format_meta_topic(path), meta),
-            (format_status_topic(path), status),
-        )
-        self._topics += [format_tag_topic(path, tag.name) for tag in tags.tags]
-        self._units += [encode_unit(tag.document.unit) for tag in tags.tags]
+        """Mirror these devices from now on; the topics of those that are gone are cleared.
+
+        Args:
+            documents: the devices.
+            devices: the tags of those that are enabled. The same object as before is the same
+                device: nothing of it is told again.
+            now_ms: since when a new device has not been reached yet.
+        """
+        if not self._enabled:
+            return
+        before, columns = self._devices, self._columns
+        self._devices, self._columns = {}, Columns()
+        for document in documents:
+            if (tags := devices.get(document.name)) is None:
+                continue
+            known = before.get(document.name)
+            if known is not None and known.tags is tags:
+                del before[document.name]
+                self._columns.take(columns, known)
+                self._devices[document.name] = known
+            else:
+                self._add(document, tags, now_ms)
+        for gone in before.values():
+            self._gone.update(dict.fromkeys(columns.topics_of(gone)))
+        self._forget_gone()
+        self._reschedule()
+        self._news.set()
+
+    def _add(self, device: Device, tags: DeviceTags, now_ms: int) -> None:
+        mirrored = self._columns.add(self._node, device_path(self._uns, device), device, tags)
+        mirrored.status = encode_status(online=False, since_ms=now_ms, reason="not connected yet")
+        self._devices[device.name] = mirrored
+        self._documents.append(mirrored.meta)
+        self._documents.append((mirrored.status_topic, mirrored.status))
+
+    def _forget_gone(self) -> None:
+        """Have nothing published where nothing is any more, and nothing cleared that is in use."""
+        if not self._gone:
+            return
+        for topic in self._columns.topics:
+            self._gone.pop(topic, None)
+        for mirrored in self._devices.values():
+            self._gone.pop(mirrored.meta[0], None)
+            self._gone.pop(mirrored.status_topic, None)
+        self._documents = deque(one for one in self._documents if one[0] not in self._gone)
+
+    def _reschedule(self) -> None:
+        """Have everything that waits published, although its column is another now."""
+        self._ready.clear()
+        self._later.clear()
+        for tag, waits in enumerate(self._columns.waiting):
+            if waits:
+                self._schedule(tag)
 
     # What happens to the devices.
 
@@ -168,20 +168,24 @@ class UnsMirror:
             self._set(column + index, value, timestamp_ms, qualities[index])
 
     def _set(self, tag: int, value: Value, timestamp_ms: int, quality: int) -> None:
+        columns = self._columns
         # A value that is not good is null: readers who look at nothing else must not take it.
-        self._values[tag] = value if quality == QUALITY_GOOD else None
-        self._times_ms[tag] = timestamp_ms
-        self._qualities[tag] = quality
-        if not self._waiting[tag]:
-            self._waiting[tag] = True
-            due = self._sent_at[tag] + self._min_interval_s
-            if due <= self._clock():
-                self._ready.append(tag)
-            else:
-                heappush(self._later, (due, tag))
+        columns.values[tag] = value if quality == QUALITY_GOOD else None
+        columns.times_ms[tag] = timestamp_ms
+        columns.qualities[tag] = quality
+        if not columns.waiting[tag]:
+            columns.waiting[tag] = True
+            self._schedule(tag)
             self._news.set()
 
-    def _set_status(self, mirrored: _Mirrored, status: bytes) -> None:
+    def _schedule(self, tag: int) -> None:
+        due = self._columns.sent_at[tag] + self._min_interval_s
+        if due <= self._clock():
+            self._ready.append(tag)
+        else:
+            heappush(self._later, (due, tag))
+
+    def _set_status(self, mirrored: Mirrored, status: bytes) -> None:
         mirrored.status = status
         self._documents.append((mirrored.status_topic, status))
         self._news.set()
@@ -197,8 +201,9 @@ class UnsMirror:
         for mirrored in self._devices.values():
             self._documents.append(mirrored.meta)
             self._documents.append((mirrored.status_topic, mirrored.status))
-        for tag, timestamp_ms in enumerate(self._times_ms):
-            self._waiting[tag] = timestamp_ms > 0
+        waiting = self._columns.waiting
+        for tag, timestamp_ms in enumerate(self._columns.times_ms):
+            waiting[tag] = timestamp_ms > 0
             if timestamp_ms:
                 self._ready.append(tag)
         self._news.set()
@@ -211,7 +216,7 @@ class UnsMirror:
         """Publish at once, and for good, that every device's values are of the past."""
         for device in self._devices:
             self.offline(device, now_ms, reason)
-        while self._documents and self._send is not None:
+        while (self._gone or self._documents) and self._send is not None:
             self._send_document(self._send)
 
     async def run(self, is_congested: Callable[[], bool]) -> None:
@@ -228,7 +233,8 @@ class UnsMirror:
             await self._news.wait()
             if self._send is not None and not is_congested():
                 self._drain(self._send, allowance)
-            if self._send is None or not (self._ready or self._later or self._documents):
+            waits = self._ready or self._later or self._documents or self._gone
+            if self._send is None or not waits:
                 self._news = trio.Event()
             await trio.sleep(pause_s)
 
@@ -238,21 +244,26 @@ class UnsMirror:
         later, ready = self._later, self._ready
         while later and later[0][0] <= now:
             ready.append(heappop(later)[1])
-        while allowance and self._documents:
+        while allowance and (self._gone or self._documents):
             self._send_document(send)
             allowance -= 1
-        topics, values, times_ms = self._topics, self._values, self._times_ms
-        qualities, units = self._qualities, self._units
+        columns = self._columns
+        topics, values, times_ms = columns.topics, columns.values, columns.times_ms
+        qualities, units = columns.qualities, columns.units
         count = min(allowance, len(ready))
         for _ in range(count):
             tag = ready.popleft()
-            self._waiting[tag] = False
-            self._sent_at[tag] = now
+            columns.waiting[tag] = False
+            columns.sent_at[tag] = now
             payload = encode_value(times_ms[tag], values[tag], qualities[tag], units[tag])
             send(topics[tag], payload, self._qos, True)
         self.messages += count
 
     def _send_document(self, send: Send) -> None:
-        topic, payload = self._documents.popleft()
+        if self._gone:  # first, since a topic may be taken again
+            topic, payload = next(iter(self._gone)), b""
+            del self._gone[topic]
+        else:
+            topic, payload = self._documents.popleft()
         send(topic, payload, 1, True)
         self.messages += 1

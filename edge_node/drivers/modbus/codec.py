@@ -61,7 +61,6 @@ class Answer:
         function: the function code, without the exception flag.
         data: the data bytes of a read's answer, byte count removed; else empty.
         exception: the exception code, 0 when the request was granted.
-        size: bytes of the whole frame.
     """
 
     transaction_id: int
@@ -69,7 +68,6 @@ class Answer:
     function: int
     data: bytes
     exception: int
-    size: int
 
 
 class Codec(Protocol):
@@ -171,7 +169,7 @@ class TcpCodec:
             if pdu is None:
                 break
             buffer = buffer[used:]
-            answers.append(_answer(pdu, used))
+            answers.append(_answer(pdu))
         self._buffer = buffer
         return answers
 
@@ -207,19 +205,18 @@ class RtuCodec:
                     f"{len(self._buffer)} bytes without a frame, expected Modbus RTU"
                 )
             return []
-        return [_answer(pdu, used)]
+        return [_answer(pdu)]
 
     def clear(self) -> None:
         """Forget an unfinished frame."""
         self._buffer = b""
 
 
-def _answer(pdu: ModbusPDU, size: int) -> Answer:
+def _answer(pdu: ModbusPDU) -> Answer:
     if isinstance(pdu, _RawAnswer):
-        return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code, pdu.data, 0, size)
+        return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code, pdu.data, 0)
     exception = pdu.exception_code or -1 if isinstance(pdu, ExceptionResponse) else 0
-    function = pdu.function_code & 0x7F
-    return Answer(pdu.transaction_id, pdu.dev_id, function, b"", exception, size)
+    return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code & 0x7F, b"", exception)
 
 
 _READS: dict[Table, type[ModbusPDU]] = {

@@ -84,11 +84,6 @@ class ItemAnswer:
     code: int
     data: bytes
 
-    @property
-    def is_granted(self) -> bool:
-        """Whether there is a value."""
-        return self.code == _GRANTED
-
 
 class Framer:
     """Takes received bytes apart; remembers an unfinished message."""

@@ -13,8 +13,9 @@ from deploy.local.plant.loopback import MemoryUnit
 from deploy.local.plant.slave import Slave
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
-from edge_node.config import Configuration, make_endpoints
-from edge_node.drivers.registry import Drivers
+from edge_node.config import check
+from edge_node.endpoints import make_endpoints
+from edge_node.reload import ConfigurationFile
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import Payload, decode_payload, encode_payload
 from proto.sparkplug.datatypes import DataType
@@ -31,6 +32,7 @@ class Plc:
     def __init__(self) -> None:
         self.unit = MemoryUnit(200)
         self.port = 0
+        self.connections = 0
         self._scope = trio.CancelScope()
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -44,6 +46,7 @@ class Plc:
             await trio.serve_listeners(self._answer, listeners)
 
     async def _answer(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
         slave = Slave({1: self.unit})
         with suppress(trio.BrokenResourceError):  # a client that was killed
             async with stream:
@@ -80,6 +83,22 @@ def press(plc: Plc, name: str = "press", **changes: Any) -> dict[str, Any]:
     }
 
 
+def toml_of(section: dict[str, Any], prefix: str = "") -> str:
+    """The least writer of TOML that these documents need."""
+    plain: list[str] = []
+    tables: list[str] = []
+    for key, value in section.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            tables.append(f"[{name}]\n{toml_of(value, f'{name}.')}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables += [f"[[{name}]]\n{toml_of(item, f'{name}.')}" for item in value]
+        else:
+            text = str(value).lower() if isinstance(value, bool) else repr(value)
+            plain.append(f"{key} = {text}")
+    return "\n".join(plain + tables)
+
+
 class HasUrl(Protocol):
     """Something that a node can be sent to."""
 
@@ -101,17 +120,22 @@ def node_document(broker: HasUrl, state: Path, *devices: dict[str, Any], **more:
 
 
 @asynccontextmanager
-async def running(document: NodeDocument) -> AsyncIterator[EdgeNode]:
-    """An edge node in this loop; it ends as after SIGTERM when the block is left."""
-    makers = Drivers()
-    drivers = {device.name: makers.make(device) for device in document.devices}
+async def running(
+    document: NodeDocument, file: ConfigurationFile | None = None
+) -> AsyncIterator[EdgeNode]:
+    """An edge node in this loop; it ends as after SIGTERM when the block is left.
+
+    With a file it has the file's devices.
+    """
+    configuration = check(document.model_dump(mode="json") if file is None else file.data)
     identity = NodeId(document.node.group, document.node.edge)
     bd_seq = BdSeqFile(document.node.state_dir, identity)
     try:
         node = EdgeNode(
-            Configuration(document, drivers),
+            configuration,
             make_endpoints(document.mqtt, "edge-under-test", {}),
             bd_seq,
+            file,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.run)
@@ -212,7 +236,9 @@ class Listener:
 
         def find(messages: list[Seen]) -> dict[str, Any] | None:
             for seen in reversed(messages):
-                if seen.topic == topic and holds(document := json.loads(seen.payload)):
+                if seen.topic != topic or not seen.payload:
+                    continue
+                if holds(document := json.loads(seen.payload)):
                     return dict(document)
             return None
 

@@ -13,28 +13,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.integration.edge.bench import Listener, Plc, check_transcript, press
+from tests.integration.edge.bench import Listener, Plc, check_transcript, press, toml_of
 from tests.integration.edge.edge_broker import Broker, Watcher
 
 pytestmark = pytest.mark.trio
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-def toml_of(section: dict[str, Any], prefix: str = "") -> str:
-    """The least writer of TOML that these documents need."""
-    plain: list[str] = []
-    tables: list[str] = []
-    for key, value in section.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            tables.append(f"[{name}]\n{toml_of(value, f'{name}.')}")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            tables += [f"[[{name}]]\n{toml_of(item, f'{name}.')}" for item in value]
-        else:
-            text = str(value).lower() if isinstance(value, bool) else repr(value)
-            plain.append(f"{key} = {text}")
-    return "\n".join(plain + tables)
 
 
 @pytest.fixture
@@ -115,6 +99,32 @@ async def test_a_signal_ends_the_process_cleanly(
         "$nexus/status/plant/line-1", lambda d: d["devices"]["press"]["state"] == "offline"
     )
     assert status["counters"]["births"] == 2
+    check_transcript(heard.said)
+
+
+async def test_sighup_has_the_file_read_again_by_the_process_that_runs(
+    edge_broker: Broker, heard: Listener, plc: Plc, start: Start, tmp_path: Path
+) -> None:
+    plc.unit.registers[1] = 7
+    process = start(edge_broker, press(plc))
+    await heard.wait("DBIRTH")
+    file = tmp_path / "plant.toml"
+    sound = file.read_text(encoding="utf-8")
+    file.write_text(sound.replace("holding:1'", "holding:99999'"), encoding="utf-8")
+    process.send_signal(signal.SIGHUP)
+    status = await heard.wait_json(
+        "$nexus/status/plant/line-1", lambda d: bool(d["configuration"]["mistakes"])
+    )
+    assert status["configuration"]["mistakes"][0].startswith(f"{file}: devices[press]")
+    file.write_text(sound.replace("name = 'count'", "name = 'pieces'"), encoding="utf-8")
+    process.send_signal(signal.SIGHUP)
+    await heard.wait("DDEATH")
+    again = await heard.wait("DBIRTH", 2)
+    assert again.values()["pieces"] == 7
+    process.terminate()
+    code, said = await finish(process)
+    assert code == 0, said
+    assert "configuration_refused" in said
     check_transcript(heard.said)
 
 

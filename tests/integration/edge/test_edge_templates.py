@@ -9,7 +9,8 @@ import trio
 
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
-from edge_node.config import load, make_endpoints
+from edge_node.config import load
+from edge_node.endpoints import make_endpoints
 from proto import sparkplug_b_pb2
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import Metric, Template, is_control

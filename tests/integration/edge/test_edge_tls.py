@@ -9,7 +9,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from edge_node.config import make_endpoint
+from edge_node.endpoints import make_endpoint
 from edge_node.errors import BrokerError, BrokerUnreachable
 from edge_node.mqtt_link import connect
 from proto.control.broker import BrokerDocument

@@ -6,7 +6,6 @@ from typing import Any
 import trio
 
 from edge_node.drivers.base import Changes, DeviceUnreachable, PollResult, RawValue, TagInfo
-from edge_node.drivers.traffic import Traffic
 from edge_node.pipeline.report import Report
 from proto.control.device import ModbusDevice
 from proto.sparkplug.datatypes import DataType
@@ -29,6 +28,7 @@ class FakeDriver:
     """Values are what ``values`` says; each request takes ``poll_s`` of virtual time."""
 
     def __init__(self, document: ModbusDevice) -> None:
+        self.document = document
         default = document.poll_groups[0].name
         self.groups: Mapping[str, Sequence[TagInfo]] = {
             group.name: [
@@ -38,7 +38,6 @@ class FakeDriver:
             ]
             for group in document.poll_groups
         }
-        self.traffic = Traffic()
         self.values: dict[str, RawValue] = {tag.name: 0 for tag in document.tags}
         self.bad: set[str] = set()
         self.poll_s = 0.0

@@ -1,0 +1,152 @@
+"""Configuration that changes while a node runs: noticed, checked aside, then applied.
+
+Checking a large plant takes seconds, so it is done in a thread; polling goes on. Whatever is wrong
+is logged and told in the status document, and changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import trio
+
+from edge_node.config import Configuration, parse, read
+from edge_node.desired import Desired
+from edge_node.errors import ConfigurationRejected
+from proto.control.status import ConfigurationStatus
+
+WATCH_INTERVAL_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFile:
+    """The file of a node that runs.
+
+    Attributes:
+        data: what it said at the start.
+        watch: whether to look for changes of it.
+    """
+
+    path: Path
+    data: Mapping[str, Any]
+    watch: bool = False
+
+
+class Reloader:
+    """Takes what is to be and has it become so.
+
+    Args:
+        configuration: what runs.
+        file: where it was read, ``None`` when it does not change.
+        apply: has another configuration run.
+        on_change: called when the status is another.
+        now_ms: wall clock, milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        file: ConfigurationFile | None,
+        *,
+        apply: Callable[[Configuration], Awaitable[None]],
+        on_change: Callable[[], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._file = file
+        self._apply = apply
+        self._on_change = on_change
+        self._now_ms = now_ms
+        self._desired = Desired(configuration, {} if file is None else file.data)
+        self._content: bytes | None = None
+        self._applied_ms = now_ms()
+        self._mistakes: tuple[str, ...] = ()
+        self._file_due = False
+        self._wanted = trio.Event()
+
+    def reload_file(self) -> None:
+        """Have the file read again."""
+        self._file_due = True
+        self._wanted.set()
+
+    def status(self) -> ConfigurationStatus:
+        """Return the configuration's part of the status document."""
+        return ConfigurationStatus(
+            applied_ms=self._applied_ms,
+            mistakes=self._mistakes,
+            restart_needed=self._desired.configuration.restart_needed,
+        )
+
+    async def run(self) -> None:
+        """Apply what comes, one after the other, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self._file is not None and self._file.watch:
+                nursery.start_soon(self._watch, self._file.path)
+            while True:
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                if self._file_due and self._file is not None:
+                    self._file_due = False
+                    await self._take_file(self._file.path)
+
+    async def _take_file(self, path: Path) -> None:
+        try:
+            content = await trio.to_thread.run_sync(read, path)
+            if content == self._content:
+                log.info("configuration_unchanged", file=str(path))
+                self._tell_mistakes(())
+                return
+            desired = await trio.to_thread.run_sync(self._settle_file, content, path)
+        except ConfigurationRejected as exc:
+            self._refuse_file(exc.mistakes)
+            return
+        self._content = content
+        if desired.configuration.restart_needed:
+            log.warning("restart_needed", sections=desired.configuration.restart_needed)
+        self._mistakes = ()
+        await self._become(desired)
+
+    def _settle_file(self, content: bytes, path: Path) -> Desired:
+        return self._desired.with_file(parse(content, path), str(path), _judge)
+
+    async def _become(self, desired: Desired) -> None:
+        self._desired = desired
+        await self._apply(desired.configuration)
+        self._applied_ms = self._now_ms()
+        self._on_change()
+
+    def _refuse_file(self, mistakes: tuple[str, ...]) -> None:
+        for mistake in mistakes:
+            log.error("configuration_refused", mistake=mistake)
+        self._tell_mistakes(mistakes)
+
+    def _tell_mistakes(self, mistakes: tuple[str, ...]) -> None:
+        if mistakes != self._mistakes:
+            self._mistakes = mistakes
+            self._on_change()
+
+    async def _watch(self, path: Path) -> None:
+        """Reload when the file is another and has stopped changing."""
+        known = seen = await _look(path)
+        while True:
+            await trio.sleep(WATCH_INTERVAL_S)
+            before, seen = seen, await _look(path)
+            if seen == before and seen not in {known, None}:
+                known = seen
+                self.reload_file()
+
+
+def _judge(_configuration: Configuration) -> tuple[str, ...]:
+    return ()
+
+
+async def _look(path: Path) -> tuple[int, ...] | None:
+    """Return what tells one version of a file from the next, ``None`` while there is none."""
+    try:
+        found = await trio.Path(path).stat()
+    except OSError:
+        return None  # editors and deployments replace files; a file that stays away is told at HUP
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
