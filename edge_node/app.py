@@ -1,7 +1,7 @@
 """The wiring of one edge node: what is made of the configuration, who is told what, the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -11,11 +11,13 @@ import trio
 from edge_node.bd_seq import BdSeqFile
 from edge_node.config import Configuration
 from edge_node.counters import Counters
+from edge_node.exposition import format_devices, format_node
 from edge_node.fleet import Fleet
 from edge_node.metrics import DEVICE_REBIRTH
 from edge_node.mqtt_socket import Endpoint
 from edge_node.node_info import NEXT_SERVER, REBOOT, NodeFacts, NodeInfo, define_node_metrics
 from edge_node.node_link import NodeLink
+from edge_node.probes import Probes
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.reload import ConfigurationFile, Reloader
 from edge_node.templates import member_writes
@@ -55,6 +57,7 @@ class EdgeNode:
 
     Attributes:
         reboot_requested: whether a host asked for the end, to have the process started again.
+        probes: what those who watch the process see.
 
     Raises:
         StateUnavailable: the state cannot be read.
@@ -95,6 +98,7 @@ class EdgeNode:
             ),
             now_ms=now_ms,
         )
+        self.probes = Probes(self._format_metrics, self._explain_unready)
         self._link = NodeLink(
             endpoints,
             self._publisher,
@@ -136,6 +140,8 @@ class EdgeNode:
             nursery.start_soon(self._publisher.run)
             nursery.start_soon(self._mirror.run, lambda: self._link.queued_bytes > 0)
             nursery.start_soon(self._report_status)
+            if (port := self._document.metrics.port) is not None:
+                nursery.start_soon(self.probes.run, self._document.metrics.bind, port)
             nursery.start_soon(self._link.run, self._document.sparkplug.start_delay_s)
             async with trio.open_nursery() as devices:
                 devices.start_soon(self._fleet.run)
@@ -193,6 +199,20 @@ class EdgeNode:
             unsent_points=self._counters.points_unsent,
             buffered_bytes=self._link.queued_bytes,
         )
+
+    def _explain_unready(self) -> str | None:
+        if not self._link.is_connected:
+            return "no broker is connected"
+        return "the primary host is not there" if self._publisher.is_waiting else None
+
+    def _format_metrics(self) -> Iterator[str]:
+        self._counters.uns_messages = self._mirror.messages
+        yield format_node(
+            self._counters,
+            connected=self._link.is_connected,
+            queued_bytes=self._link.queued_bytes,
+        )
+        yield from format_devices(self._fleet.running_states)
 
     def status(self) -> NodeStatus:
         """Return the node's status document as of now."""

@@ -12,10 +12,12 @@ import trio
 from edge_node.drivers.base import ConfigError, DeviceUnreachable
 from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Table
 from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
+from edge_node.drivers.s7.address import HIGHEST_BLOCK
+from edge_node.drivers.s7.exports.reading import is_export, read_export
 from edge_node.errors import ConfigurationRejected
 from edge_node.probe import find_device
-from edge_node.tag_table import format_table, format_tags_toml, parse_table
-from proto.control.device import ModbusDevice
+from edge_node.tag_table import DRIVERS, format_table, format_tags_toml, parse_table
+from proto.control.device import ModbusDevice, Tag
 
 EXIT_CONFIGURATION = 2
 _LAST_UNIT = 247
@@ -75,22 +77,65 @@ def browse(
 
 
 @click.command(name="import")
-@click.argument("table", type=_FILE)
-def import_tags(table: Path) -> None:
-    """Turn a TABLE of tags (CSV) into the TOML of a device's tags.
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.option(
+    "--driver",
+    type=click.Choice(DRIVERS),
+    default="modbus",
+    show_default=True,
+    help="Whose tags a table holds.",
+)
+@click.option(
+    "--block",
+    "blocks",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Number of an S7 data block whose export does not tell it. May be given several times.",
+)
+def import_tags(*, files: tuple[Path, ...], driver: str, blocks: tuple[str, ...]) -> None:
+    """Turn FILES into the TOML of a device's tags.
 
-    Columns are a tag's keys: name, address, datatype, unit, scale, low, high, writable and so on;
-    the first line names them.
+    A table (CSV) has a line of column names, which are a tag's keys: name, address, datatype, unit,
+    scale, low, high, writable and so on. Exports of TIA Portal and STEP 7 are told by what they
+    are: tag tables (XML, XLSX, CSV, SDF), symbol tables (SDF, ASC, SEQ), data blocks and PLC data
+    types (XML, DB, UDT, AWL); files that need each other are given together.
     """
     try:
-        text = table.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        _stop([f"{table}: cannot be read: {exc}"])
+        read = [(str(file), file.read_bytes()) for file in files]
+    except OSError as exc:
+        _stop([f"{exc.filename}: cannot be read: {exc.strerror}"])
     try:
-        tags = parse_table(text, str(table))
+        exports = [one for one in read if is_export(*one)]
+        tags: list[Tag] = []
+        if exports:
+            export = read_export(exports, _block_numbers(blocks))
+            tags += export.tags
+            for left_out in export.left_out:
+                click.echo(f"{left_out.name}: left out: {left_out.reason}", err=True)
+        for name, data in read:
+            if (name, data) not in exports:
+                tags += parse_table(_text(name, data), name, driver)
     except ConfigError as exc:
         _stop(exc.mistakes)
     click.echo(format_tags_toml(tags).rstrip("\n"))
+    click.echo(f"{len(tags)} tags", err=True)
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigError([f"{name}: cannot be read: {exc}"]) from exc
+
+
+def _block_numbers(texts: Sequence[str]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal() or not 1 <= int(number) <= HIGHEST_BLOCK:
+            raise ConfigError([f"--block is {text!r}, expected for example Mixer=1"])
+        numbers[name] = int(number)
+    return numbers
 
 
 def _row(found: Found) -> dict[str, object]:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edge_node.breaker import BreakerState
+from edge_node.drivers.traffic import Traffic
+from edge_node.histogram import Histogram
 from proto.control.status import DeviceStatus
 
 DeviceStateName = Literal["connecting", "online", "offline", "disabled"]
@@ -15,6 +18,11 @@ class DeviceState:
 
     Attributes:
         since_ms: when ``state`` was entered.
+        breaker: whether it is asked at all.
+        failures: attempts that failed since the last that worked.
+        retry_at_ms: when the next attempt is due, while the breaker is open.
+        traffic: what its driver counts.
+        lateness: how late its polls began.
         bad: poll group → how many of its tags had no value in the last poll.
         problems: poll group → the first of those tags and why.
     """
@@ -24,18 +32,24 @@ class DeviceState:
     reason: str | None = None
     polls: int = 0
     skipped_polls: int = 0
-    requests: int = 0
-    errors: int = 0
     reconnects: int = 0
     writes: int = 0
     changes: int = 0
     dropped_samples: int = 0
+    breaker: BreakerState = "half-open"
+    failures: int = 0
+    retry_at_ms: int | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    lateness: Histogram = field(default_factory=Histogram)
     bad: dict[str, int] = field(default_factory=dict)
     problems: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def restart(self, now_ms: int, reason: str) -> None:
-        """Begin anew, as with another configuration; what was counted counts on."""
+    def restart(self, now_ms: int, reason: str, traffic: Traffic) -> None:
+        """Begin anew with another driver, whose traffic is given; what was counted counts on."""
         self.enter("connecting", now_ms, reason)
+        self.breaker, self.failures, self.retry_at_ms = "half-open", 0, None
+        traffic.count_on(self.traffic)
+        self.traffic = traffic
         self.bad.clear()
         self.problems.clear()
 
@@ -54,18 +68,35 @@ class DeviceState:
 
     def document(self) -> DeviceStatus:
         """Return the device's part of the node's status document."""
+        traffic = self.traffic
         return DeviceStatus(
             state=self.state,
             reason=self.reason,
             since_ms=self.since_ms,
+            breaker=None if self.state == "disabled" else self.breaker,
+            failures=self.failures,
+            retry_at_ms=self.retry_at_ms,
             polls=self.polls,
             skipped_polls=self.skipped_polls,
-            requests=self.requests,
-            errors=self.errors,
+            lateness_p99_ms=_milliseconds(self.lateness.quantile_s(0.99)),
+            lateness_max_ms=_milliseconds(self.lateness.maximum_s),
+            requests=traffic.requests,
+            bytes_sent=traffic.bytes_sent,
+            bytes_received=traffic.bytes_received,
+            latency_p50_ms=_milliseconds(traffic.latency.quantile_s(0.5)),
+            latency_p99_ms=_milliseconds(traffic.latency.quantile_s(0.99)),
+            latency_max_ms=_milliseconds(traffic.latency.maximum_s),
+            errors=traffic.errors.total(),
+            errors_by_kind={kind: count for kind, count in traffic.errors.items() if count},
             reconnects=self.reconnects,
             writes=self.writes,
             changes=self.changes,
             dropped_samples=self.dropped_samples,
             bad_tags=sum(self.bad.values()),
+            quarantined_tags=traffic.quarantined,
             problems={tag: why for group in self.problems.values() for tag, why in group.items()},
         )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

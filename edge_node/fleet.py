@@ -99,6 +99,11 @@ class Fleet:
         """How many devices answer."""
         return sum(state.state == "online" for state in self.states.values())
 
+    @property
+    def running_states(self) -> dict[str, DeviceState]:
+        """The states of the enabled devices."""
+        return {name: running.supervisor.state for name, running in self._running.items()}
+
     def find(self, device: str) -> DeviceSupervisor | None:
         """Return the supervisor of an enabled device."""
         running = self._running.get(device)
@@ -166,10 +171,12 @@ class Fleet:
     def _add(self, device: DeviceDocument, spread_s: float) -> None:
         """Define a device and have it run, if it is enabled."""
         state = self.states.get(device.name)
+        traffic = self._configuration.drivers[device.name].traffic
         if state is None:
-            state = self.states[device.name] = DeviceState("connecting", self._now_ms())
+            state = DeviceState("connecting", self._now_ms(), traffic=traffic)
+            self.states[device.name] = state
         else:
-            state.restart(self._now_ms(), "another configuration")
+            state.restart(self._now_ms(), "another configuration", traffic)
         if not device.enabled:
             state.enter("disabled", self._now_ms())
             return

@@ -85,6 +85,11 @@ class NodeLink:
         self._told_away = False
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to a broker."""
+        return self._connection is not None
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes of payload that wait for the broker to read them; 0 while it keeps up."""
         return 0 if self._connection is None else self._connection.queued_bytes

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from edge_node.backoff import Backoff
+from edge_node.breaker import CircuitBreaker
 from edge_node.device_state import DeviceState
 from edge_node.drivers.base import (
     Changes,
@@ -78,7 +79,7 @@ class DeviceSupervisor:
         start_spread_s: float = 0.0,
     ) -> None:
         self.name = document.name
-        self.state = state or DeviceState("connecting", now_ms())
+        self.state = state or DeviceState("connecting", now_ms(), traffic=driver.traffic)
         self.tags = tags
         self._driver = driver
         self._sink = sink
@@ -98,13 +99,21 @@ class DeviceSupervisor:
 
     async def run(self) -> None:
         """Keep the device connected and polled until cancelled."""
-        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+        breaker = CircuitBreaker(Backoff(FIRST_DELAY_S, LONGEST_DELAY_S))
         try:
             await trio.sleep(phase(self.name, "") * self._start_spread_s)
             while True:
-                reason = await self._serve_once(backoff)
+                reason = await self._serve_once(breaker)
+                now = trio.current_time()
+                retry_at = breaker.open(now)
+                self.state.retry_at_ms = self._now_ms() + int((retry_at - now) * 1000)
                 self._lose(reason)
-                await trio.sleep(backoff.next_delay_s())
+                self.state.breaker = breaker.state
+                self.state.failures = breaker.failures
+                await trio.sleep_until(retry_at)
+                breaker.attempt()
+                self.state.breaker = breaker.state
+                self.state.retry_at_ms = None
                 self.state.reconnects += 1
         finally:
             self._refuse_waiting("the device was stopped")
@@ -119,23 +128,23 @@ class DeviceSupervisor:
             self._writes.append((tag, value))
             self._wake.set()
 
-    async def _serve_once(self, backoff: Backoff) -> str:
+    async def _serve_once(self, breaker: CircuitBreaker) -> str:
         """Connect and serve the device until it is lost; return why it was."""
         try:
             await self._driver.open()
             self.tags.restart()
             for group in self.tags.groups:
                 await self._read(group)
-            backoff.reset()
+            breaker.close()
+            self.state.breaker, self.state.failures = breaker.state, 0
             self._enter_online()
             if self._subscriber is None:
                 await self._poll_forever()
             await self._follow_and_poll(self._subscriber)
         except DriverError as exc:
-            self.state.errors += 1
             return str(exc)
         except Exception as exc:  # noqa: BLE001  # a crash stays with its device
-            self.state.errors += 1
+            self._driver.traffic.errors["internal"] += 1
             self._log.exception("device_crashed")
             return f"internal error: {type(exc).__name__}: {exc}"
         finally:
@@ -205,6 +214,7 @@ class DeviceSupervisor:
             if started < due:
                 continue
             self._lateness.add(started - due)
+            self.state.lateness.add(started - due)
             moved = await self._poll(group)
             self.state.skipped_polls += beats.done(group, trio.current_time(), moved=moved)
 
@@ -220,7 +230,6 @@ class DeviceSupervisor:
         poll = await self._driver.read(group)
         state = self.state
         state.polls += 1
-        state.requests += poll.requests
         if poll.bad or state.bad:
             self._count_bad(group, poll.bad)
             if poll.bad:

@@ -6,46 +6,80 @@ Pure. Every row is checked like the document it becomes, every mistake is told w
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
 
 from pydantic import ValidationError
 
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.modbus.address import parse_address
-from proto.control.device import ModbusTag
+from edge_node.drivers.s7.points import compile_point
+from proto.control.device import ModbusTag, Tag
+from proto.control.s7 import S7Tag
 
 _DELIMITERS = ",;\t"
+_Cells = Mapping[str | None, object]
 _TRUE = frozenset({"true", "yes", "1", "x"})
 _FALSE = frozenset({"false", "no", "0"})
 
 
-def parse_table(text: str, name: str) -> list[ModbusTag]:
+def _check_modbus(tag: Tag) -> None:
+    if isinstance(tag, ModbusTag):
+        parse_address(tag.address)
+
+
+def _check_s7(tag: Tag) -> None:
+    if isinstance(tag, S7Tag):
+        compile_point(tag)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A driver's tags.
+
+    Attributes:
+        check: raises ``ValueError`` for what only the driver can see.
+        columns: that a table must have.
+    """
+
+    model: type[Tag]
+    check: Callable[[Tag], object]
+    columns: frozenset[str]
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "modbus": _Kind(ModbusTag, _check_modbus, frozenset({"name", "address", "datatype"})),
+    "s7": _Kind(S7Tag, _check_s7, frozenset({"name", "address"})),
+}
+DRIVERS: Final = tuple(_KINDS)
+
+
+def parse_table(text: str, name: str, driver: str = "modbus") -> list[Tag]:
     """Read tags from CSV, separated by commas, semicolons or tabs, with a line of column names.
 
     The columns are those of a tag: ``name``, ``address``, ``datatype``, and any other. Empty cells
-    are left out.
+    are left out. A JSON list of objects with the same keys does as well.
 
     Args:
         text: the table.
         name: what messages call it.
+        driver: whose tags they are, one of ``DRIVERS``.
 
     Raises:
         ConfigError: every mistake, each with its line.
     """
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), delimiter=delimiter)
-    columns = [column.strip() for column in reader.fieldnames or ()]
-    reader.fieldnames = columns
-    if missing := {"name", "address", "datatype"} - set(columns):
+    kind = _KINDS[driver]
+    columns, rows = _rows_of(text.removeprefix("\ufeff"), name)
+    if missing := kind.columns - set(columns):
         found, expected = ", ".join(columns) or "none", ", ".join(sorted(missing))
         raise ConfigError([f"{name}: columns are {found}, expected also {expected}"])
-    tags: list[ModbusTag] = []
+    tags: list[Tag] = []
     mistakes: list[str] = []
-    for row in reader:
-        where = f"{name}: line {reader.line_num}"
+    for place, row in rows:
+        where = f"{name}: {place}"
         try:
-            tags.append(_tag(row))
+            tags.append(_tag(row, kind))
         except ValidationError as exc:
             mistakes += [_explain(where, detail["loc"], detail["msg"]) for detail in exc.errors()]
         except ValueError as exc:
@@ -57,7 +91,30 @@ def parse_table(text: str, name: str) -> list[ModbusTag]:
     return tags
 
 
-def format_tags_toml(tags: Sequence[ModbusTag]) -> str:
+def _rows_of(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
+    """Return a table's columns and its rows, each with its place."""
+    if text.lstrip().startswith("["):
+        return _json_rows(text, name)
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    columns = [column.strip() for column in reader.fieldnames or ()]
+    reader.fieldnames = columns
+    return columns, ((f"line {reader.line_num}", row) for row in reader)
+
+
+def _json_rows(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ConfigError([f"{name}: line {exc.lineno} is no JSON: {exc.msg}"]) from exc
+    if not all(isinstance(row, dict) for row in rows):
+        raise ConfigError([f"{name}: found a list of other things, expected one of objects"])
+    columns = sorted({column for row in rows for column in row})
+    return columns, ((f"row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def format_tags_toml(tags: Sequence[Tag]) -> str:
     """Return tags as ``[[devices.tags]]`` tables, ready to follow a device's section."""
     return "\n".join(
         "[[devices.tags]]\n"
@@ -78,16 +135,18 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
     return text.getvalue().replace("\r\n", "\n")
 
 
-def _tag(row: Mapping[str | None, str | list[str] | None]) -> ModbusTag:
-    if None in row:
-        raise ValueError(f"{len(row[None] or ())} cells more than columns")
+def _tag(row: _Cells, kind: _Kind) -> Tag:
+    more = row.get(None)
+    if more is not None:
+        raise ValueError(f"{len(cast('Sequence[str]', more))} cells more than columns")
     cells: dict[str, object] = {}
     for column, cell in row.items():
-        if column is None or not isinstance(cell, str) or not (value := cell.strip()):
-            continue
-        cells[column] = _boolean(value) if column == "writable" else value
-    tag = ModbusTag.model_validate(cells)
-    parse_address(tag.address)
+        value = cell.strip() if isinstance(cell, str) else cell
+        if column is not None and value not in {None, ""}:
+            is_word = column == "writable" and isinstance(value, str)
+            cells[column] = _boolean(str(value)) if is_word else value
+    tag = kind.model.model_validate(cells)
+    kind.check(tag)
     return tag
 
 

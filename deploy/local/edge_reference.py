@@ -12,7 +12,7 @@ from typing import Any, Final
 from proto.control.broker import BrokerListDocument
 from proto.control.device import Device, PollGroup, Tag
 from proto.control.document import Document
-from proto.control.node import NodeIdentity, SparkplugDocument, UnsDocument
+from proto.control.node import MetricsDocument, NodeIdentity, SparkplugDocument, UnsDocument
 from proto.control.template import InstanceDocument, TemplateDocument, TemplateParameterDocument
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reference/edge-configuration.md"
@@ -45,6 +45,7 @@ _SECTIONS: Final[tuple[tuple[str, str, type[Document]], ...]] = (
     ("`[mqtt]`", "Its brokers, one at a time, and how it signs in.", BrokerListDocument),
     ("`[sparkplug]`", "How it speaks Sparkplug B.", SparkplugDocument),
     ("`[uns]`", "The plain JSON mirror; see [The Unified Namespace](uns.md).", UnsDocument),
+    ("`[metrics]`", "Numbers for Prometheus and probes for orchestrators.", MetricsDocument),
     ("`[[devices]]`", _DEVICE_WORDS, Device),
     ("`[[devices.poll_groups]]`", "Tags that are read together.", PollGroup),
     ("`[[devices.tags]]`", "What every tag has, whatever the driver.", Tag),

@@ -16,6 +16,7 @@ from deploy.local.plant.layout import UNITS
 from deploy.local.plant.physics import Plant
 from deploy.local.plant.s7_server import Mixer, S7Server
 from deploy.local.plant.server import PlantServer
+from deploy.local.simulate_opcua import opcua
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_DEVICES = 10_000
@@ -25,6 +26,9 @@ _MOST_REGISTERS = 65_536
 @click.group()
 def simulate() -> None:
     """Run simulated PLCs until stopped."""
+
+
+simulate.add_command(opcua)
 
 
 @simulate.command()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from edge_node.drivers.traffic import ErrorKind, Traffic
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import Metric, Value
 
@@ -32,6 +33,26 @@ class DriverError(Exception):
 
 class DeviceUnreachable(DriverError):
     """The connection is gone or never came: throw it away, back off, connect again."""
+
+    kind: ErrorKind = "lost"
+
+
+class CannotConnect(DeviceUnreachable):
+    """The connection never came."""
+
+    kind = "connect"
+
+
+class NoAnswer(DeviceUnreachable):
+    """The device kept silent for longer than it may."""
+
+    kind = "timeout"
+
+
+class NotUnderstood(DeviceUnreachable):
+    """What the device sent is not the protocol; what follows cannot be trusted."""
+
+    kind = "protocol"
 
 
 class RequestRejected(DriverError):
@@ -114,6 +135,8 @@ class Driver(Protocol):
 
     groups: Mapping[str, Sequence[TagInfo]]
     """Poll group name → its tags, in the order of ``PollResult.values``."""
+    traffic: Traffic
+    """What was sent, received and refused; the driver counts, the supervisor tells."""
 
     async def open(self) -> None:
         """Connect.

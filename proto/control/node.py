@@ -81,6 +81,16 @@ class UnsDocument(Document):
     """MQTT quality of service of the values; ``_meta`` and ``_status`` always go with 1."""
 
 
+class MetricsDocument(Document):
+    """The ``[metrics]`` section."""
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    """``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` are served on this TCP port; they
+    are not without it. 0 takes a free port and logs it."""
+    bind: str = "127.0.0.1"
+    """Address that is listened on; nothing there asks who calls."""
+
+
 class NodeDocument(Document):
     """One edge node's TOML file."""
 
@@ -88,6 +98,7 @@ class NodeDocument(Document):
     mqtt: BrokerListDocument = BrokerListDocument()
     sparkplug: SparkplugDocument = SparkplugDocument()
     uns: UnsDocument = UnsDocument()
+    metrics: MetricsDocument = MetricsDocument()
     templates: tuple[TemplateDocument, ...] = ()
     devices: tuple[DeviceDocument, ...] = ()
 

@@ -28,20 +28,22 @@ S7Datatype = Literal[
     "lreal",
     "char",
     "string",
+    "wchar",
     "wstring",
     "time",
     "ltime",
     "s5time",
     "date",
     "tod",
+    "ltod",
     "dt",
     "dtl",
     "ldt",
     "counter",
 ]
-"""The PLC's own names; ``tod`` is TIME_OF_DAY, ``dt`` DATE_AND_TIME."""
+"""The PLC's own names; ``tod`` is TIME_OF_DAY, ``ltod`` LTIME_OF_DAY, ``dt`` DATE_AND_TIME."""
 
-_UNSCALED = frozenset({"bool", "char", "string", "wstring", "date", "dt", "dtl", "ldt"})
+UNSCALED = frozenset({"bool", "char", "string", "wchar", "wstring", "date", "dt", "dtl", "ldt"})
 """Datatypes that are no amounts."""
 
 Tsap = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}\.[0-9A-Fa-f]{2}$")]
@@ -82,6 +84,8 @@ class S7Tag(Tag):
     """May be left out where the address tells it."""
     length: int | None = Field(default=None, ge=1, le=254)
     """Most characters of a string, as declared in the PLC; 254 when absent."""
+    count: int | None = Field(default=None, ge=1, le=65_536)
+    """Elements of an array, of any datatype, published as one array; a single value when absent."""
 
     @model_validator(mode="after")
     def _check_s7_tag(self) -> Self:
@@ -89,9 +93,9 @@ class S7Tag(Tag):
             raise ValueError(
                 f"length is {self.length} for datatype {self.datatype!r}, expected it for strings"
             )
-        if self.datatype in _UNSCALED and self.is_scaled:
+        if self.datatype in UNSCALED and self.is_scaled:
             raise ValueError(f"scale and offset do not apply to datatype {self.datatype!r}")
-        if self.datatype in _UNSCALED and (self.deadband or self.deadband_percent):
+        if self.datatype in UNSCALED and (self.deadband or self.deadband_percent):
             raise ValueError(f"deadband does not apply to datatype {self.datatype!r}")
         return self
 

@@ -13,17 +13,39 @@ class DeviceStatus(Document):
     state: Literal["connecting", "online", "offline", "disabled"]
     reason: str | None = None
     since_ms: int
+    breaker: Literal["closed", "open", "half-open"] | None = None
+    """``closed``: asked as configured; ``open``: left alone until ``retry_at_ms``; ``half-open``:
+    one attempt is under way."""
+    failures: int = 0
+    """Attempts that failed since the last that worked."""
+    retry_at_ms: int | None = None
     polls: int = 0
     skipped_polls: int = 0
+    """Beats left out because the device was still busy with earlier ones."""
+    lateness_p99_ms: float = 0.0
+    """How late 99 of 100 polls began at most, to the next of 1, 2, 5, 10, 20, 50 … ms."""
+    lateness_max_ms: float = 0.0
     requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    latency_p50_ms: float = 0.0
+    """From a request to its answer, half of them at most; to the next of 1, 2, 5, 10 … ms."""
+    latency_p99_ms: float = 0.0
+    latency_max_ms: float = 0.0
     errors: int = 0
+    errors_by_kind: dict[str, int] = Field(default_factory=dict)
+    """``connect``, ``timeout``, ``lost``, ``protocol``, ``refused``, ``internal``."""
     reconnects: int = 0
+    """Attempts to connect after the first."""
     writes: int = 0
     changes: int = 0
     """Values that subscriptions brought."""
     dropped_samples: int = 0
     """Of those, what was lost on the way, in the device's queues or in this node's."""
     bad_tags: int = 0
+    """Tags without a value in the last poll."""
+    quarantined_tags: int = 0
+    """Of those, what the device refused and is asked for rarely."""
     problems: dict[str, str] = Field(default_factory=dict)
     """Tags without a value and why, the first twenty of each poll group."""
 

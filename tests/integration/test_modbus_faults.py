@@ -12,6 +12,7 @@ from deploy.local.plant.generic import listen, serve_generic
 from edge_node.drivers.base import DeviceUnreachable, Driver
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
+from edge_node.drivers.traffic import ErrorKind
 from proto.control.device import ModbusDevice
 
 pytestmark = pytest.mark.trio
@@ -56,18 +57,18 @@ async def make(lines: Lines, port: int, unit_id: int, **connection: Any) -> Driv
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"),
+    ("fault", "message", "kind"),
     [
-        ("1:drop", "unit 1 did not answer within 0.15 s"),
-        ("1:delay=0.4", "unit 1 did not answer within 0.15 s"),
-        ("1:slow=0.05", "unit 1 did not answer within 0.15 s"),
-        ("1:disconnect", "closed the connection"),
-        ("1:garbage", "does not speak Modbus"),
-        ("1:exception=11", "gateway target device failed to respond"),
+        ("1:drop", "unit 1 did not answer within 0.15 s", "timeout"),
+        ("1:delay=0.4", "unit 1 did not answer within 0.15 s", "timeout"),
+        ("1:slow=0.05", "unit 1 did not answer within 0.15 s", "timeout"),
+        ("1:disconnect", "closed the connection", "lost"),
+        ("1:garbage", "does not speak Modbus", "protocol"),
+        ("1:exception=11", "gateway target device failed to respond", "timeout"),
     ],
 )
 async def test_a_fault_makes_its_device_unreachable_and_spares_the_others(
-    fault: str, message: str
+    fault: str, message: str, kind: ErrorKind
 ) -> None:
     async with simulator([fault]) as port:
         lines = Lines()
@@ -76,6 +77,8 @@ async def test_a_fault_makes_its_device_unreachable_and_spares_the_others(
         with pytest.raises(DeviceUnreachable, match=f"^D1: .*{message}"):
             await broken.read("default")
         assert (await healthy.read("default")).bad == {}
+        assert dict(broken.traffic.errors) == {kind: 1}
+        assert healthy.traffic.errors.total() == 0
         await broken.aclose()
         await healthy.aclose()
 
@@ -86,6 +89,22 @@ async def test_an_exception_makes_the_values_bad_and_keeps_the_connection() -> N
         for _ in range(2):
             result = await driver.read("default")
             assert set(result.bad.values()) == {"holding:0..19: server device busy (exception 6)"}
+        assert dict(driver.traffic.errors) == {"refused": 2}
+        await driver.aclose()
+
+
+async def test_what_goes_over_the_wire_is_counted_to_the_byte() -> None:
+    async with simulator(["1:delay=0.03"]) as port:
+        driver = await make(Lines(), port, 1, timeout_s=5)
+        for _ in range(3):
+            await driver.read("default")
+        traffic = driver.traffic
+        assert traffic.requests == 3
+        assert traffic.bytes_sent == 3 * (7 + 5)  # MBAP header; function, start, count
+        assert traffic.bytes_received == 3 * (7 + 2 + 40)  # function, byte count, 20 registers
+        assert traffic.latency.count == 3
+        assert 3 * 0.03 <= traffic.latency.sum_s < 5
+        assert traffic.errors.total() == 0
         await driver.aclose()
 
 
@@ -103,4 +122,7 @@ async def test_a_lossy_link_is_read_by_asking_again() -> None:
         driver = await make(Lines(), port, 1, timeout_s=0.02, retries=8)
         for _ in range(30):
             assert (await driver.read("default")).bad == {}
+        traffic = driver.traffic
+        assert traffic.requests == 30 + traffic.errors["timeout"]
+        assert traffic.latency.count == 30
         await driver.aclose()

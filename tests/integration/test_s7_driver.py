@@ -93,6 +93,40 @@ async def test_every_area_is_read_in_one_request(cpu: Cpu) -> None:
     assert result.requests == 1
 
 
+async def test_arrays_are_read_and_written_as_one_value(cpu: Cpu) -> None:
+    struct.pack_into(">4f", cpu.db2, 0, 1, 2, 3, 4)
+    cpu.db2[20:22] = b"\x81\x03"
+    cpu.db2[22:34] = b"\x03\x02ab-\0\x03\x01c--\0"
+    driver = cpu.driver(
+        {"address": "DB2.DBD0:REAL[4]", "writable": True},
+        {"address": "DB2.DBX20.0[10]", "writable": True},
+        {"address": "DB2.DBB22:STRING[3][2]", "writable": True},
+        {"address": "DB2.DBW40:ARRAY[0..199] OF INT", "writable": True},
+        {"address": "T0", "count": 2},
+        pdu_length=240,
+    )
+    await driver.open()
+    first = await driver.read("default")
+    assert first.values[:3] == [[1, 2, 3, 4], [True, *[False] * 6, True, True, True], ["ab", "c"]]
+    assert first.values[3:] == [[0] * 200, [1230, 1230]]
+    assert first.requests == 3
+    written: dict[str, RawValue] = {
+        "DB2.DBD0:REAL[4]": [0.5, 1.5, 2.5, 3.5],
+        "DB2.DBX20.0[10]": [False, True] * 5,
+        "DB2.DBB22:STRING[3][2]": ["xyz", ""],
+        "DB2.DBW40:ARRAY[0..199] OF INT": list(range(200)),
+    }
+    cpu.db2[21] |= 0x80
+    for tag, value in written.items():
+        await driver.write(tag, value)
+    assert (await driver.read("default")).values[:4] == list(written.values())
+    assert cpu.db2[21] == 0x82, "the bits after the array are not its own"
+    assert cpu.db2[22] == 3, "the declared length is left as it was"
+    with pytest.raises(RequestRejected, match=r"expected a list of 4"):
+        await driver.write("DB2.DBD0:REAL[4]", [1.0])
+    await driver.aclose()
+
+
 async def test_more_than_twenty_scattered_variables_take_more_requests(cpu: Cpu) -> None:
     tags = [{"address": f"DB2.DBW{24 * i}", "datatype": "int"} for i in range(25)]
     result = await poll(cpu.driver(*tags, max_gap=0))
@@ -192,7 +226,7 @@ async def test_a_write_that_cannot_be_is_refused_with_the_reason(cpu: Cpu) -> No
         ("DB1.DBW8", 40_000, "expected -32768 to 32767 for int"),
         ("DB9.DBW8", 1, "writing 1 to DB9.DBW8 was refused"),
         ("DB1.DBW0", 1, "is not writable"),
-        ("DB2.DBB0", "x" * 250, "value takes 251 bytes, one message has 212"),
+        ("DB2.DBB0", "x" * 255, "expected at most 254 characters"),
         ("nothing", 1, "has no tag"),
     ]
     for tag, value, reason in refused:
@@ -200,6 +234,17 @@ async def test_a_write_that_cannot_be_is_refused_with_the_reason(cpu: Cpu) -> No
             await driver.write(tag, value)
         assert reason in str(caught.value)
     await driver.aclose()
+
+
+async def test_a_string_longer_than_a_message_is_written_in_pieces(cpu: Cpu) -> None:
+    driver = cpu.driver(
+        {"address": "DB2.DBB100", "datatype": "string", "writable": True}, pdu_length=240
+    )
+    cpu.db2[100] = 254
+    await driver.open()
+    await driver.write("DB2.DBB100", "xy" * 125)
+    await driver.aclose()
+    assert cpu.db2[100:352] == b"\xfe\xfa" + b"xy" * 125
 
 
 async def test_a_cpu_that_goes_away_is_unreachable_and_comes_back(cpu: Cpu) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from edge_node.drivers.s7.address import Address, Area
 from edge_node.drivers.s7.decode import BlockDecoder
 from edge_node.drivers.s7.plan import MOST_ITEMS, Limits, Plan, plan_alone, plan_reads
-from edge_node.drivers.s7.points import Point, size_of
+from edge_node.drivers.s7.points import Point, size_of, stride_of
 from edge_node.drivers.s7.values import LAYOUTS
 from proto.control.s7 import S7Datatype
 
@@ -17,13 +17,19 @@ def points(draw: st.DrawFn) -> Point:
     block = draw(st.integers(1, 2)) if area is Area.DB else 0
     byte = draw(st.integers(0, 400))
     if area is Area.TIMER:
-        return Point("p", Address(area, 0, byte), "s5time", 2 * byte, 2)
+        count = draw(st.none() | st.integers(1, 20))
+        return Point("p", Address(area, 0, byte), "s5time", 2 * byte, 2 * (count or 1), count=count)
     names: list[S7Datatype] = [*LAYOUTS, "bool", "string", "wstring"]
     datatype = draw(st.sampled_from(names))
     length = draw(st.integers(1, 254)) if datatype in {"string", "wstring"} else 0
     bit = draw(st.integers(0, 7)) if datatype == "bool" else None
     size = size_of(datatype, length)
-    return Point("p", Address(area, block, byte, bit), datatype, byte, size, length)
+    count = draw(st.none() | st.integers(1, 120))
+    if count is not None and bit is not None:
+        size = (bit + count + 7) // 8
+    elif count is not None:
+        size += stride_of(datatype, length) * (count - 1)
+    return Point("p", Address(area, block, byte, bit), datatype, byte, size, length, count=count)
 
 
 limits = st.builds(Limits, pdu=st.integers(112, 960), max_gap=st.integers(0, 64))
@@ -104,4 +110,10 @@ def test_a_decoder_yields_every_point_of_its_block(some: list[Point], limit: Lim
     for block in plan_reads(some, limit).blocks:
         decoder = BlockDecoder(block, some)
         assert sorted(decoder.order) == sorted(block.indexes)
-        assert len(decoder(bytes(block.size))) == len(block.indexes)
+        values = decoder(bytes(block.size))
+        assert len(values) == len(block.indexes)
+        for index, value in zip(decoder.order, values, strict=True):
+            if isinstance(value, list):
+                assert len(value) == some[index].count
+            else:
+                assert value is None or some[index].count is None

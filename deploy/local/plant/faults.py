@@ -57,22 +57,31 @@ class Behaviour:
     hang_up: bool = False
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(
+    text: str,
+    kinds: Mapping[str, tuple[float, float, float]] = KINDS,
+    expected: str = EXPECTED,
+) -> Fault:
     """Read ``7:delay=0.2``, ``drop=0.1``, ``garbage``.
+
+    Args:
+        text: what was given.
+        kinds: what a simulator can do, as ``KINDS``.
+        expected: the same in words.
 
     Raises:
         ValueError: what was found and what was expected.
     """
     device_text, colon, rest = text.rpartition(":")
     kind, equals, value_text = rest.partition("=")
-    if kind not in KINDS:
-        raise ValueError(f"fault {text!r} is not understood, expected {EXPECTED}")
-    default, low, high = KINDS[kind]
+    if kind not in kinds:
+        raise ValueError(f"fault {text!r} is not understood, expected {expected}")
+    default, low, high = kinds[kind]
     try:
         value = float(value_text) if equals else default
         device = int(device_text) if colon else None
     except ValueError:
-        raise ValueError(f"fault {text!r} is not understood, expected {EXPECTED}") from None
+        raise ValueError(f"fault {text!r} is not understood, expected {expected}") from None
     if not low <= value <= high:
         raise ValueError(f"fault {text!r}: value is {value:g}, expected {low:g} to {high:g}")
     if device is not None and device < 1:

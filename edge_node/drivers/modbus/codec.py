@@ -61,6 +61,7 @@ class Answer:
         function: the function code, without the exception flag.
         data: the data bytes of a read's answer, byte count removed; else empty.
         exception: the exception code, 0 when the request was granted.
+        size: bytes of the whole frame.
     """
 
     transaction_id: int
@@ -68,6 +69,7 @@ class Answer:
     function: int
     data: bytes
     exception: int
+    size: int
 
 
 class Codec(Protocol):
@@ -169,7 +171,7 @@ class TcpCodec:
             if pdu is None:
                 break
             buffer = buffer[used:]
-            answers.append(_answer(pdu))
+            answers.append(_answer(pdu, used))
         self._buffer = buffer
         return answers
 
@@ -205,18 +207,19 @@ class RtuCodec:
                     f"{len(self._buffer)} bytes without a frame, expected Modbus RTU"
                 )
             return []
-        return [_answer(pdu)]
+        return [_answer(pdu, used)]
 
     def clear(self) -> None:
         """Forget an unfinished frame."""
         self._buffer = b""
 
 
-def _answer(pdu: ModbusPDU) -> Answer:
+def _answer(pdu: ModbusPDU, size: int) -> Answer:
     if isinstance(pdu, _RawAnswer):
-        return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code, pdu.data, 0)
+        return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code, pdu.data, 0, size)
     exception = pdu.exception_code or -1 if isinstance(pdu, ExceptionResponse) else 0
-    return Answer(pdu.transaction_id, pdu.dev_id, pdu.function_code & 0x7F, b"", exception)
+    function = pdu.function_code & 0x7F
+    return Answer(pdu.transaction_id, pdu.dev_id, function, b"", exception, size)
 
 
 _READS: dict[Table, type[ModbusPDU]] = {

@@ -10,6 +10,7 @@ import trio
 
 from edge_node.drivers.base import (
     DeviceUnreachable,
+    NoAnswer,
     PollResult,
     RawValue,
     RequestRejected,
@@ -32,6 +33,7 @@ from edge_node.drivers.modbus.plan import Limits
 from edge_node.drivers.modbus.points import Point, compile_points
 from edge_node.drivers.modbus.reader import GroupReader, Learned
 from edge_node.drivers.modbus.shared_line import SharedLine
+from edge_node.drivers.traffic import Traffic
 from proto.control.device import ModbusConnection, ModbusDevice
 
 _ILLEGAL_FUNCTION = 1
@@ -58,6 +60,7 @@ class ModbusDriver:
         self.groups: Mapping[str, Sequence[TagInfo]] = {
             name: [point.info for point in reader.points] for name, reader in self._readers.items()
         }
+        self.traffic = Traffic()
         self._lines = lines
         self._line: SharedLine | None = None
         self._turn = trio.Lock()
@@ -76,6 +79,7 @@ class ModbusDriver:
                 self._line = self._lines.take(self._connection)
             await self._line.ensure_connected(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
         except DeviceUnreachable as exc:
+            self.traffic.errors[exc.kind] += 1
             raise self._unreachable(exc) from exc
 
     async def read(self, group: str) -> PollResult:
@@ -89,6 +93,7 @@ class ModbusDriver:
             column = await reader.read(self._ask, trio.current_time())
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
+        self.traffic.quarantined = sum(len(r.quarantined) for r in self._readers.values())
         timestamp_ms = time.time_ns() // 1_000_000
         return PollResult(timestamp_ms, column.values, column.bad, column.requests)
 
@@ -147,13 +152,25 @@ class ModbusDriver:
             if connection.pause_s:
                 await trio.sleep_until(self._quiet_until)
             try:
-                return await line.request(connection.unit_id, requests, connection.timeout_s)
-            except RequestTimeout:
-                if not retries:
+                answers = await line.request(
+                    connection.unit_id, requests, connection.timeout_s, self.traffic
+                )
+            except DeviceUnreachable as exc:
+                self.traffic.errors[exc.kind] += 1
+                if not retries or not isinstance(exc, RequestTimeout):
                     raise
                 retries -= 1
+            else:
+                self._count_refusals(answers)
+                return answers
             finally:
                 self._quiet_until = trio.current_time() + connection.pause_s
+
+    def _count_refusals(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            if answer.exception:
+                absent = answer.exception in GATEWAY_EXCEPTIONS
+                self.traffic.errors["timeout" if absent else "refused"] += 1
 
     async def _write(self, point: Point, value: RawValue) -> None:
         if point.table is Table.COIL:
@@ -216,7 +233,7 @@ class ModbusDriver:
 
     def _check(self, point: Point, value: RawValue, answer: Answer) -> None:
         if answer.exception in GATEWAY_EXCEPTIONS:
-            raise DeviceUnreachable(f"gateway: {describe_exception(answer.exception)}")
+            raise NoAnswer(f"gateway: {describe_exception(answer.exception)}")
         if answer.exception:
             raise RequestRejected(
                 f"tag {point.name!r}: writing {value!r} to {point.address} was refused: "
@@ -224,7 +241,7 @@ class ModbusDriver:
             )
 
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
-        return DeviceUnreachable(f"{self._name}: {cause}")
+        return type(cause)(f"{self._name}: {cause}")
 
 
 def _limits_of(connection: ModbusConnection) -> Limits:

@@ -11,9 +11,10 @@ from contextlib import suppress
 import structlog
 import trio
 
-from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.base import CannotConnect, DeviceUnreachable, NoAnswer, NotUnderstood
 from edge_node.drivers.modbus.codec import Answer, Codec, ProtocolError
 from edge_node.drivers.modbus.wire import Wire
+from edge_node.drivers.traffic import Traffic
 
 Connect = Callable[[], Awaitable[Wire]]
 
@@ -24,19 +25,20 @@ _IDLE_S = 1.0
 """A connection unused for longer is looked at before it is used."""
 
 
-class RequestTimeout(DeviceUnreachable):
+class RequestTimeout(NoAnswer):
     """No answer in time; the line itself may be fine, and a late answer will be dropped."""
 
 
 class _Exchange:
     """One request on its way."""
 
-    __slots__ = ("answer", "function", "unit_id", "woken")
+    __slots__ = ("answer", "answered_at", "function", "unit_id", "woken")
 
     def __init__(self, unit_id: int, function: int) -> None:
         self.unit_id = unit_id
         self.function = function
         self.answer: Answer | None = None
+        self.answered_at = 0.0
         self.woken: trio.Event | None = None
 
     def wake(self) -> None:
@@ -94,12 +96,10 @@ class Line:
                 with trio.fail_after(timeout_s):
                     self._wire = await self._connect()
             except trio.TooSlowError:
-                raise DeviceUnreachable(
-                    f"{self.name} did not connect within {timeout_s:g} s"
-                ) from None
+                raise CannotConnect(f"{self.name} did not connect within {timeout_s:g} s") from None
             except OSError as exc:
                 reason = exc.strerror or str(exc)
-                raise DeviceUnreachable(f"{self.name} cannot be reached: {reason}") from exc
+                raise CannotConnect(f"{self.name} cannot be reached: {reason}") from exc
             self._codec = self._make_codec()
             self._silent_timeouts = 0
             self._heard_at = trio.current_time()
@@ -107,8 +107,16 @@ class Line:
             if self._settle_s:
                 await trio.sleep(self._settle_s)
 
-    async def request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
+    async def request(
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float, traffic: Traffic
+    ) -> list[Answer]:
         """Send requests, together as far as they may be in flight, and return their answers.
+
+        Args:
+            unit_id: whom to ask.
+            pdus: the requests.
+            timeout_s: for each answer, from the one before.
+            traffic: counts what goes over the wire.
 
         Raises:
             RequestTimeout: a request was not answered within ``timeout_s`` of being sent.
@@ -119,7 +127,7 @@ class Line:
         while waiting:
             taken = await self._take_slots(len(waiting))
             try:
-                answers += await self._exchange(unit_id, waiting[:taken], timeout_s)
+                answers += await self._exchange(unit_id, waiting[:taken], timeout_s, traffic)
             finally:
                 for _ in range(taken):
                     self._slots.release()
@@ -144,13 +152,14 @@ class Line:
         return taken
 
     async def _exchange(
-        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float, traffic: Traffic
     ) -> list[Answer]:
         if self._wire is not None and not self._pending:
             await self._look_after_idling(self._wire)
         if self._wire is None:
             await self.ensure_connected(timeout_s)
         exchanges: dict[int, _Exchange] = {}
+        sent_at = trio.current_time()
         frames = b""
         for pdu in pdus:
             transaction = self._next_transaction()
@@ -161,13 +170,19 @@ class Line:
         try:
             with trio.move_on_after(timeout_s) as scope:
                 await self._send(frames)
+                sent_at = trio.current_time()
+                traffic.requests += len(pdus)
+                traffic.bytes_sent += len(frames)
                 for exchange in exchanges.values():
                     if exchange.answer is None:
                         scope.deadline = trio.current_time() + timeout_s
                         await self._wait(exchange)
         finally:
-            for transaction in exchanges:
+            for transaction, exchange in exchanges.items():
                 self._pending.pop(transaction, None)
+                if exchange.answer is not None:
+                    traffic.bytes_received += exchange.answer.size
+                    traffic.latency.add(exchange.answered_at - sent_at)
             self._hand_on()
         answers = [e.answer for e in exchanges.values() if e.answer is not None]
         if len(answers) < len(exchanges):
@@ -255,9 +270,9 @@ class Line:
             answers = self._codec.feed(data)
         except ProtocolError as exc:
             self._drop()
-            raise DeviceUnreachable(f"{self.name} does not speak Modbus: {exc}") from exc
+            raise NotUnderstood(f"{self.name} does not speak Modbus: {exc}") from exc
         self._silent_timeouts = 0
-        self._heard_at = trio.current_time()
+        self._heard_at = now = trio.current_time()
         for answer in answers:
             exchange = self._match(answer)
             if exchange is None:
@@ -270,6 +285,7 @@ class Line:
                 )
                 continue
             exchange.answer = answer
+            exchange.answered_at = now
             exchange.wake()
 
     def _match(self, answer: Answer) -> _Exchange | None:

@@ -6,12 +6,12 @@ its parts is granted teaches either a gap that must not be read along or the dev
 request.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from edge_node.drivers.base import DeviceUnreachable, RawValue
+from edge_node.drivers.base import NoAnswer, RawValue
 from edge_node.drivers.modbus.address import Table
 from edge_node.drivers.modbus.codec import (
     GATEWAY_EXCEPTIONS,
@@ -114,9 +114,9 @@ class GroupReader:
         self._replan()
 
     @property
-    def quarantined(self) -> dict[str, str]:
-        """Tag → why it is not read."""
-        return {self.points[i].name: q.reason for i, q in self._quarantine.items()}
+    def quarantined(self) -> Collection[int]:
+        """Which points are left out of reads."""
+        return self._quarantine
 
     async def read(self, ask: Ask, now: float) -> Column:
         """Poll once; ``now`` is a monotonic time in seconds.
@@ -156,7 +156,7 @@ class GroupReader:
                         column.bad[index] = f"{self.points[index].address}: not decimal digits"
             return True
         if exception in GATEWAY_EXCEPTIONS:
-            raise DeviceUnreachable(f"gateway: {describe_exception(exception)}")
+            raise NoAnswer(f"gateway: {describe_exception(exception)}")
         reason = (
             f"{read.block}: {describe_exception(exception)}"
             if exception

@@ -18,6 +18,7 @@ from edge_node.drivers.modbus.plan import Limits
 from edge_node.drivers.modbus.points import Point
 from edge_node.drivers.modbus.reader import GroupReader, Learned
 from edge_node.drivers.modbus.shared_line import SharedLine
+from edge_node.drivers.traffic import Traffic
 from proto.control.device import ModbusConnection, ModbusDatatype
 
 _ILLEGAL_FUNCTION = 1
@@ -66,7 +67,7 @@ async def scan_units(connection: ModbusConnection, units: Sequence[int]) -> list
         for unit_id in units:
             await line.ensure_connected(_CONNECT_TIMEOUT_S)
             try:
-                (answer,) = await line.request(unit_id, [request], connection.timeout_s)
+                (answer,) = await line.request(unit_id, [request], connection.timeout_s, Traffic())
             except RequestTimeout:
                 continue
             if answer.exception not in GATEWAY_EXCEPTIONS:
@@ -108,7 +109,9 @@ async def _ask_patiently(
     left = connection.retries
     while True:
         try:
-            return await line.request(connection.unit_id, [request], connection.timeout_s)
+            return await line.request(
+                connection.unit_id, [request], connection.timeout_s, Traffic()
+            )
         except RequestTimeout:
             if not left:
                 raise

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.modbus.codec import GATEWAY_EXCEPTIONS, Answer
 from edge_node.drivers.modbus.line import Line, RequestTimeout
+from edge_node.drivers.traffic import Traffic
 
 
 class SharedLine:
@@ -39,17 +40,19 @@ class SharedLine:
         """
         await self._line.ensure_connected(timeout_s)
 
-    async def request(self, unit_id: int, pdus: Sequence[bytes], timeout_s: float) -> list[Answer]:
-        """Send requests to a unit and return their answers.
+    async def request(
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float, traffic: Traffic
+    ) -> list[Answer]:
+        """Send requests to a unit and return their answers; see :meth:`Line.request`.
 
         Raises:
             RequestTimeout: a request was not answered within ``timeout_s`` of being sent.
             DeviceUnreachable: the connection is gone; the next request makes a new one.
         """
         if unit_id in self._suspects:
-            return await self._ask_suspect(unit_id, pdus, timeout_s)
+            return await self._ask_suspect(unit_id, pdus, timeout_s, traffic)
         try:
-            answers = await self._line.request(unit_id, pdus, timeout_s)
+            answers = await self._line.request(unit_id, pdus, timeout_s, traffic)
         except RequestTimeout:
             self._suspect(unit_id)
             raise
@@ -72,10 +75,10 @@ class SharedLine:
             self._suspects.add(unit_id)
 
     async def _ask_suspect(
-        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float
+        self, unit_id: int, pdus: Sequence[bytes], timeout_s: float, traffic: Traffic
     ) -> list[Answer]:
         line = await self._take_spare(timeout_s) if self._has_spare else self._line
-        answers = await line.request(unit_id, pdus, timeout_s)
+        answers = await line.request(unit_id, pdus, timeout_s, traffic)
         if not _are_for_absent(answers):
             self._suspects.discard(unit_id)
             if not self._suspects and self._spare is not None and not self._spare.is_busy:

@@ -12,7 +12,7 @@ from typing import Final
 from proto.control.s7 import S7Datatype
 
 HIGHEST_BYTE: Final = 65_535
-_HIGHEST_BLOCK: Final = 65_535
+HIGHEST_BLOCK: Final = 65_535
 _HIGHEST_ELEMENT: Final = 32_767
 
 EXPECTED: Final = "DB1.DBD100, DB1.DBX5.2, MW20, I0.1, T5, %DB1.DBD100:REAL or DB1,REAL100"
@@ -71,11 +71,13 @@ class Parsed:
     Attributes:
         datatype: when the text names it.
         length: characters of a string, when the text names them.
+        count: elements, when the text names an array.
     """
 
     address: Address
     datatype: S7Datatype | None = None
     length: int | None = None
+    count: int | None = None
 
 
 _WIDTHS: Final = {
@@ -89,7 +91,7 @@ _WIDTHS: Final = {
     "WORD": "W",
     "DWORD": "D",
 }
-_DATATYPES: Final[dict[str, S7Datatype]] = {
+DATATYPES: Final[dict[str, S7Datatype]] = {
     "BOOL": "bool",
     "BIT": "bool",
     "BYTE": "byte",
@@ -112,6 +114,7 @@ _DATATYPES: Final[dict[str, S7Datatype]] = {
     "LR": "lreal",
     "CHAR": "char",
     "C": "char",
+    "WCHAR": "wchar",
     "STRING": "string",
     "S": "string",
     "WSTRING": "wstring",
@@ -122,13 +125,17 @@ _DATATYPES: Final[dict[str, S7Datatype]] = {
     "DATE": "date",
     "TIME_OF_DAY": "tod",
     "TOD": "tod",
+    "LTIME_OF_DAY": "ltod",
+    "LTOD": "ltod",
     "DATE_AND_TIME": "dt",
     "DT": "dt",
     "DTL": "dtl",
+    "DATE_AND_LTIME": "ldt",
     "LDT": "ldt",
     "TIMER": "s5time",
     "COUNTER": "counter",
 }
+"""What the field calls datatypes, in addresses and in exports."""
 _AREAS: Final = {
     "M": Area.MEMORY,
     "MK": Area.MEMORY,
@@ -144,7 +151,11 @@ _AREAS: Final = {
 _IMAGES: Final = {"PE": Area.INPUT, "PA": Area.OUTPUT, "MK": Area.MEMORY}
 """Process images, as Snap7 and Telegraf name them, with a dot: ``PE.W0``."""
 
-_TYPED: Final = re.compile(r"(.+):([A-Z_]\w*)(?:[(\[](\d+)[)\]])?", re.IGNORECASE)
+_ARRAY: Final = re.compile(r"(.+):ARRAY\[(-?\d+)\.\.(-?\d+)\]OF(.+)")
+_STRING_LENGTH: Final = re.compile(r"(?<=STRING)\[(\d+)\]")
+"""TIA's brackets around a string's length, which others use for an array's."""
+_COUNTED: Final = re.compile(r"(.+)\[(\d+)\]")
+_TYPED: Final = re.compile(r"(.+):([A-Z_]\w*)(?:\((\d+)\))?")
 _BLOCK: Final = re.compile(r"DB(\d+)[.,:](?:DB)?([A-Z_]*?|S5TIME)(\d+)(?:\.(\d+))?")
 _ELEMENT: Final = re.compile(r"(TM|T|CT|C|Z)[.:]?(\d+)")
 _IMAGE: Final = re.compile(r"(PE|PA|MK)\.([A-Z]+)(\d+)(?:\.(\d+))?")
@@ -159,23 +170,45 @@ def parse_address(text: str) -> Parsed:
     * PLC4X: ``%DB1.DBD100:REAL``, ``%DB1:100:REAL``, ``%DB1.DBB30:STRING(10)``.
     * Kepware: ``DB1,REAL100``, ``DB1,X5.2``, ``DB1,STRING30.10``; Telegraf: ``DB1.R100``,
       ``DB1.S30.10``, ``PE.W0``, ``MK.X5.2``.
-    * LOGO!: ``VW1118``, ``V5.2``, which lie in ``DB1``.
+    * LOGO! and S7-200: ``VW1118``, ``VD4``, ``V5.2``, which lie in ``DB1``.
+    * Arrays: ``DB1.DBD100:REAL[10]``, ``DB1,REAL100[10]``, ``DB1.DBD100:ARRAY[0..9] OF REAL``.
 
     Raises:
         ValueError: what was found and what was expected, without a subject.
     """
     bare = re.sub(r"\s+", "", text.upper()).removeprefix("P#").removeprefix("%")
+    bare, count = _take_count(bare, text)
     told: S7Datatype | None = None
     length: int | None = None
-    if (found := _TYPED.fullmatch(bare)) and found[2] in _DATATYPES:
-        bare, told = found[1], _DATATYPES[found[2]]
+    if (found := _TYPED.fullmatch(bare)) and found[2] in DATATYPES:
+        bare, told = found[1], DATATYPES[found[2]]
         length = int(found[3]) if found[3] else None
-        if length is not None and told not in {"string", "wstring"}:
-            raise ValueError(f"address {text!r} is an array, expected a tag for each element")
+    if told in {"string", "wstring"} and length is None:
+        length, count = count, None  # STRING[10] is a string of ten characters
+    if length is not None and told not in {"string", "wstring"}:
+        raise ValueError(f"address {text!r} has a length, which is for strings: {told}[{length}]?")
     parsed = _parse_bare(bare, text)
     if told is not None and parsed.datatype not in {None, told}:
         raise ValueError(f"address {text!r} names {parsed.datatype} and {told}, expected one")
-    return Parsed(parsed.address, told or parsed.datatype, length or parsed.length)
+    return Parsed(parsed.address, told or parsed.datatype, length or parsed.length, count)
+
+
+def _take_count(bare: str, text: str) -> tuple[str, int | None]:
+    """Take a number of elements off an address: ``…[10]`` or ``…:ARRAY[0..9] OF …``."""
+    if found := _ARRAY.fullmatch(bare):
+        rest, first, last, kind = found.groups()
+        if int(last) < int(first):
+            raise ValueError(
+                f"address {text!r} is an array of {first}..{last}, expected first..last"
+            )
+        return _mark_length(f"{rest}:{kind}"), int(last) - int(first) + 1
+    if found := _COUNTED.fullmatch(bare):
+        return _mark_length(found[1]), int(found[2])
+    return bare, None
+
+
+def _mark_length(bare: str) -> str:
+    return _STRING_LENGTH.sub(r"(\1)", bare)
 
 
 def _parse_bare(bare: str, text: str) -> Parsed:
@@ -204,11 +237,11 @@ def _placed(area: Area, block: int, found: tuple[str, str, str | None], text: st
     letters, digits, rest = found
     byte = int(digits)
     width = _WIDTHS.get(letters)
-    datatype = None if width is not None else _DATATYPES.get(letters)
+    datatype = None if width is not None else DATATYPES.get(letters)
     if width is None and datatype is None:
         raise ValueError(f"address {text!r} is not understood, expected {EXPECTED}")
-    if area is Area.DB and not 1 <= block <= _HIGHEST_BLOCK:
-        raise ValueError(f"data block is {block}, expected 1 to {_HIGHEST_BLOCK}")
+    if area is Area.DB and not 1 <= block <= HIGHEST_BLOCK:
+        raise ValueError(f"data block is {block}, expected 1 to {HIGHEST_BLOCK}")
     if byte > HIGHEST_BYTE:
         raise ValueError(f"byte {byte} is above {HIGHEST_BYTE}")
     if datatype in {"string", "wstring"}:

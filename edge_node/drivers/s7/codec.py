@@ -84,6 +84,11 @@ class ItemAnswer:
     code: int
     data: bytes
 
+    @property
+    def is_granted(self) -> bool:
+        """Whether there is a value."""
+        return self.code == _GRANTED
+
 
 class Framer:
     """Takes received bytes apart; remembers an unfinished message."""

@@ -1,12 +1,13 @@
 """The bytes of one block to a column of values, by struct layouts compiled once.
 
-Everything is big-endian. Points that do not overlap are unpacked by one ``struct`` call. Pure.
+Everything is big-endian. Single values that do not overlap are unpacked by one ``struct`` call,
+each array by one of its own. Pure.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import chain
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 from edge_node.drivers.base import RawValue
 from edge_node.drivers.s7.plan import Block
@@ -14,6 +15,7 @@ from edge_node.drivers.s7.points import Point
 from edge_node.drivers.s7.values import DECODERS, LAYOUTS
 
 Layer = Callable[[bytes], Sequence[RawValue]]
+_BITS = range(8)
 
 
 class BlockDecoder:
@@ -21,17 +23,22 @@ class BlockDecoder:
 
     Attributes:
         order: the indexes of the points, in the order of the decoded values.
+        may_fail: whether some bytes mean nothing, so that there may be no value.
     """
 
-    __slots__ = ("_layers", "order")
+    __slots__ = ("_layers", "may_fail", "order")
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
-        flags = [i for i in block.indexes if points[i].datatype == "bool"]
-        layers = _without_overlap([i for i in block.indexes if i not in set(flags)], points)
+        arrays = [i for i in block.indexes if points[i].count is not None]
+        single = [i for i in block.indexes if points[i].count is None]
+        flags = [i for i in single if points[i].datatype == "bool"]
+        layers = _without_overlap([i for i in single if points[i].datatype != "bool"], points)
         self._layers = [_values_layer(block, points, layer) for layer in layers]
         if flags:
             self._layers.append(_flags_layer(block, points, flags))
-        self.order = (*chain.from_iterable(layers), *flags)
+        self._layers += [_array_layer(block, points[i]) for i in arrays]
+        self.order = (*chain.from_iterable(layers), *flags, *arrays)
+        self.may_fail = any(points[i].datatype in DECODERS for i in self.order)
 
     def __call__(self, data: bytes) -> Sequence[RawValue]:
         """Decode exactly the block's bytes; ``None`` where they mean nothing."""
@@ -59,8 +66,7 @@ def _values_layer(block: Block, points: Sequence[Point], indexes: Sequence[int])
     for position, index in enumerate(indexes):
         point = points[index]
         parts.append(f"{point.start - at}x")
-        is_text = point.datatype in {"string", "wstring"}
-        parts.append(f"{point.size}s" if is_text else LAYOUTS[point.datatype][0])
+        parts.append(_code_of(point))
         if (decode := DECODERS.get(point.datatype)) is not None:
             mend.append((position, decode))
         at = point.end
@@ -80,3 +86,39 @@ def _values_layer(block: Block, points: Sequence[Point], indexes: Sequence[int])
 def _flags_layer(block: Block, points: Sequence[Point], indexes: Sequence[int]) -> Layer:
     places = [(points[i].start - block.start, 1 << (points[i].address.bit or 0)) for i in indexes]
     return lambda data: [data[at] & mask != 0 for at, mask in places]
+
+
+def _array_layer(block: Block, point: Point) -> Layer:
+    at, count = point.start - block.start, point.count or 0
+    if point.datatype == "bool":
+        first = point.address.bit or 0
+
+        def bits(data: bytes) -> list[RawValue]:
+            single = [byte >> bit & 1 == 1 for byte in data[at : at + point.size] for bit in _BITS]
+            return [single[first : first + count]]
+
+        return bits
+    code, pad = _code_of(point), point.stride - point.element_size
+    element = f"{code}{pad}x" if pad else code
+    layout = (
+        f"{at}x{element * (count - 1)}{code}" if pad or len(code) > 1 else f"{at}x{count}{code}"
+    )
+    unpack = Struct(f">{layout}").unpack_from
+    decode = DECODERS.get(point.datatype)
+    if decode is None:
+        return lambda data: [list(unpack(data))]
+
+    def layer(data: bytes) -> list[RawValue]:
+        values = [decode(value) for value in unpack(data)]
+        # Sparkplug ends each string of an array with NUL (6.4.17)
+        if any(value is None or (isinstance(value, str) and "\0" in value) for value in values):
+            return [None]
+        return [cast("RawValue", values)]
+
+    return layer
+
+
+def _code_of(point: Point) -> str:
+    if point.datatype in {"string", "wstring"}:
+        return f"{point.element_size}s"
+    return LAYOUTS[point.datatype][0]

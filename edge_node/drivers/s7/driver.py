@@ -11,6 +11,7 @@ import trio
 
 from edge_node.drivers.base import (
     DeviceUnreachable,
+    NotUnderstood,
     PollResult,
     RawValue,
     RequestRejected,
@@ -27,10 +28,11 @@ from edge_node.drivers.s7.codec import (
     write_bit_request,
     write_bytes_request,
 )
-from edge_node.drivers.s7.encode import encode_bit, encode_value
+from edge_node.drivers.s7.encode import Write, encode_writes
 from edge_node.drivers.s7.link import S7Link
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
+from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Device
 
 _SHORTEST_CONNECT_S = 3.0
@@ -58,7 +60,8 @@ class S7Driver:
         self.groups: Mapping[str, Sequence[TagInfo]] = {
             name: [point.info for point in group] for name, group in points.items()
         }
-        self._link = S7Link(document.connection, trace)
+        self.traffic = Traffic()
+        self._link = S7Link(document.connection, self.traffic, trace)
 
     async def open(self) -> None:
         """Connect and negotiate.
@@ -84,6 +87,7 @@ class S7Driver:
             column = await reader.read(self._ask, self._link.negotiated, trio.current_time())
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
+        self.traffic.quarantined = sum(len(r.quarantined) for r in self._readers.values())
         timestamp_ms = time.time_ns() // 1_000_000
         return PollResult(timestamp_ms, column.values, column.bad, column.requests)
 
@@ -100,8 +104,10 @@ class S7Driver:
         if not point.writable:
             raise RequestRejected(f"{self._name} tag {tag!r} is not writable")
         try:
-            check_written(await self._link.ask(self._make_write(point, value)))
+            for write in encode_writes(point, value, self._link.negotiated - _WRITE_HEAD):
+                check_written(await self._link.ask(_write_request(point, write)))
         except Refused as exc:
+            self.traffic.errors["refused"] += 1
             raise RequestRejected(
                 f"{self._name} tag {tag!r}: writing {value!r} to {point.address} was refused: {exc}"
             ) from exc
@@ -109,7 +115,7 @@ class S7Driver:
             raise RequestRejected(f"{self._name} {exc}") from exc
         except ProtocolError as exc:
             self._link.close()
-            raise DeviceUnreachable(f"{self._name}: does not speak S7: {exc}") from exc
+            raise self._unreachable(NotUnderstood(f"does not speak S7: {exc}")) from exc
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
 
@@ -121,22 +127,22 @@ class S7Driver:
     async def _ask(self, variables: Sequence[bytes]) -> list[ItemAnswer]:
         message = await self._link.ask(partial(read_request, variables))
         try:
-            return parse_read(message, len(variables))
+            answers = parse_read(message, len(variables))
+        except Refused:
+            self.traffic.errors["refused"] += 1
+            raise
         except ProtocolError as exc:
             self._link.close()
-            raise DeviceUnreachable(f"does not speak S7: {exc}") from exc
-
-    def _make_write(self, point: Point, value: RawValue) -> partial[bytes]:
-        if point.datatype == "bool":
-            bit = 8 * point.start + (point.address.bit or 0)
-            return partial(write_bit_request, point.place, bit, encode_bit(point, value))
-        skip, data = encode_value(point, value)
-        room = self._link.pdu - _WRITE_HEAD
-        if self._link.pdu and len(data) > room:
-            raise RequestRejected(
-                f"tag {point.name!r}: value takes {len(data)} bytes, one message has {room}"
-            )
-        return partial(write_bytes_request, point.place, point.start + skip, data)
+            raise NotUnderstood(f"does not speak S7: {exc}") from exc
+        self.traffic.errors["refused"] += sum(not answer.is_granted for answer in answers)
+        return answers
 
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:
-        return DeviceUnreachable(f"{self._name}: {cause}")
+        self.traffic.errors[cause.kind] += 1
+        return type(cause)(f"{self._name}: {cause}")
+
+
+def _write_request(point: Point, write: Write) -> partial[bytes]:
+    if write.bit is None:
+        return partial(write_bytes_request, point.place, write.start, write.data)
+    return partial(write_bit_request, point.place, 8 * write.start + write.bit, write.data != b"\0")

@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 import trio
 
-from edge_node.drivers.base import DeviceUnreachable, Trace
+from edge_node.drivers.base import (
+    CannotConnect,
+    DeviceUnreachable,
+    NoAnswer,
+    NotUnderstood,
+    Trace,
+)
 from edge_node.drivers.s7.codec import (
     Disconnected,
     Framer,
@@ -20,6 +26,7 @@ from edge_node.drivers.s7.codec import (
     reference_of,
     setup_request,
 )
+from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Connection
 
 _RECEIVE_SIZE = 16_384
@@ -32,16 +39,20 @@ class S7Link:
 
     Args:
         connection: where it is.
+        traffic: counts what goes over the wire.
         trace: is told every byte.
 
     Attributes:
         pdu: negotiated size of messages in bytes, 0 while not connected.
     """
 
-    def __init__(self, connection: S7Connection, trace: Trace | None = None) -> None:
+    def __init__(
+        self, connection: S7Connection, traffic: Traffic, trace: Trace | None = None
+    ) -> None:
         self.pdu = 0
         self._settings = connection
         self._name = f"{connection.host}:{connection.port}"
+        self._traffic = traffic
         self._trace = trace
         self._stream: trio.SocketStream | None = None
         self._framer = Framer()
@@ -60,10 +71,10 @@ class S7Link:
                 self._stream = await _open_stream(self._settings.host, self._settings.port)
                 await self._negotiate()
         except trio.TooSlowError as exc:
-            raise DeviceUnreachable(f"{self._name} did not connect within {timeout_s:g} s") from exc
+            raise CannotConnect(f"{self._name} did not connect within {timeout_s:g} s") from exc
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            raise DeviceUnreachable(f"{self._name} cannot be reached: {reason}") from exc
+            raise CannotConnect(f"{self._name} cannot be reached: {reason}") from exc
         finally:
             if not self.pdu:
                 self.close()
@@ -96,14 +107,17 @@ class S7Link:
             try:
                 with trio.fail_after(self._settings.timeout_s):
                     await self._send(make(self._reference))
+                    self._traffic.requests += 1
+                    sent_at = trio.current_time()
                     message = await self._receive_answer(self._reference)
                 answered = True
+                self._traffic.latency.add(trio.current_time() - sent_at)
             except trio.TooSlowError as exc:
-                raise DeviceUnreachable(
+                raise NoAnswer(
                     f"{self._name} did not answer within {self._settings.timeout_s:g} s"
                 ) from exc
             except ProtocolError as exc:
-                raise DeviceUnreachable(f"{self._name} does not speak S7: {exc}") from exc
+                raise NotUnderstood(f"{self._name} does not speak S7: {exc}") from exc
             finally:
                 if not answered:
                     self.close()
@@ -134,16 +148,16 @@ class S7Link:
             try:
                 check_confirmed((await self._receive())[0])
             except (Disconnected, DeviceUnreachable) as exc:
-                raise DeviceUnreachable(
+                raise CannotConnect(
                     f"{self._name} refuses the connection to {where}: wrong rack, slot or TSAP, or"
                     " no connection is free in the CPU"
                 ) from exc
             await self._send(setup_request(settings.pdu_length))
             self.pdu = parse_setup((await self._receive())[1])
         except Refused as exc:
-            raise DeviceUnreachable(f"{self._name} refuses to communicate: {exc}") from exc
+            raise CannotConnect(f"{self._name} refuses to communicate: {exc}") from exc
         except ProtocolError as exc:
-            raise DeviceUnreachable(f"{self._name} does not speak S7: {exc}") from exc
+            raise NotUnderstood(f"{self._name} does not speak S7: {exc}") from exc
 
     async def _receive_answer(self, reference: int) -> bytes:
         while True:
@@ -160,6 +174,7 @@ class S7Link:
             self._trace("sent", data)
         try:
             await self._stream.send_all(data)
+            self._traffic.bytes_sent += len(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             raise DeviceUnreachable(f"{self._name} closed the connection") from exc
 
@@ -174,6 +189,7 @@ class S7Link:
                 raise DeviceUnreachable(f"{self._name} closed the connection") from exc
             if not data:
                 raise DeviceUnreachable(f"{self._name} closed the connection")
+            self._traffic.bytes_received += len(data)
             if self._trace is not None:
                 self._trace("received", data)
             if messages := self._framer.feed(data):

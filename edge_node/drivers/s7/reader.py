@@ -4,7 +4,7 @@ A refused block is asked for again point by point, so that each tag has its own 
 refused then is quarantined and tried again rarely, and its neighbours go on being read together.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -108,6 +108,11 @@ class GroupReader:
         self._quarantine.clear()
         self._tight.clear()
         self._pdu = 0
+
+    @property
+    def quarantined(self) -> Collection[int]:
+        """Which points are left out of reads."""
+        return self._quarantine
 
     async def _run(self, ask: Ask, compiled: _Compiled, column: Column) -> dict[int, int]:
         """Ask for a plan's blocks and take their values; return block → return code if refused."""

@@ -31,6 +31,7 @@ LAYOUTS: Final[dict[S7Datatype, tuple[str, DataType]]] = {
     "time": ("i", DataType.INT32),
     "ltime": ("q", DataType.INT64),
     "tod": ("I", DataType.UINT32),
+    "ltod": ("Q", DataType.UINT64),
     "s5time": ("H", DataType.INT32),
     "counter": ("H", DataType.INT16),
     "date": ("H", DataType.DATETIME),
@@ -38,6 +39,7 @@ LAYOUTS: Final[dict[S7Datatype, tuple[str, DataType]]] = {
     "dtl": ("12s", DataType.DATETIME),
     "ldt": ("Q", DataType.DATETIME),
     "char": ("1s", DataType.STRING),
+    "wchar": ("2s", DataType.STRING),
 }
 """Struct code and Sparkplug type; ``bool`` and strings have layouts of their own."""
 
@@ -118,6 +120,14 @@ def decode_char(data: bytes) -> str:
     return data.decode("latin-1").rstrip("\0")
 
 
+def decode_wchar(data: bytes) -> str | None:
+    """Return one character; nothing for NUL, and no value for half of one."""
+    try:
+        return data.decode("utf-16-be").rstrip("\0")
+    except UnicodeDecodeError:
+        return None
+
+
 DECODERS: Final[dict[S7Datatype, Callable[[Any], RawValue]]] = {
     "s5time": decode_s5time,
     "counter": decode_counter,
@@ -126,6 +136,7 @@ DECODERS: Final[dict[S7Datatype, Callable[[Any], RawValue]]] = {
     "dtl": decode_dtl,
     "ldt": decode_ldt,
     "char": decode_char,
+    "wchar": decode_wchar,
     "string": decode_string,
     "wstring": decode_wstring,
 }
@@ -239,13 +250,16 @@ def pack(datatype: S7Datatype, value: float | bytes) -> bytes:
 
 
 def _to_ms(*parts: int) -> int | None:
-    """Return milliseconds of year, month, day, hour, minute, second and microsecond."""
+    """Return milliseconds since 1970 of year, month, day, hour, minute, second, microsecond.
+
+    Nothing before 1970, which no PLC means and Sparkplug has no value for.
+    """
     year, month, day, hour, minute, second, microsecond = parts
     try:
         when = dt.datetime(year, month, day, hour, minute, second, microsecond, _UTC)
     except ValueError:
         return None
-    return (when - _EPOCH) // _MS
+    return (when - _EPOCH) // _MS if when >= _EPOCH else None
 
 
 def _from_ms(milliseconds: int) -> dt.datetime:

@@ -6,6 +6,7 @@ from typing import Any
 import trio
 
 from edge_node.drivers.base import Changes, DeviceUnreachable, PollResult, RawValue, TagInfo
+from edge_node.drivers.traffic import Traffic
 from edge_node.pipeline.report import Report
 from proto.control.device import ModbusDevice
 from proto.sparkplug.datatypes import DataType
@@ -38,6 +39,7 @@ class FakeDriver:
             ]
             for group in document.poll_groups
         }
+        self.traffic = Traffic()
         self.values: dict[str, RawValue] = {tag.name: 0 for tag in document.tags}
         self.bad: set[str] = set()
         self.poll_s = 0.0

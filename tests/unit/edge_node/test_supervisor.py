@@ -103,6 +103,42 @@ async def test_a_lost_device_is_tried_again_with_growing_delays_and_comes_back(
     nursery.cancel_scope.cancel()
 
 
+async def test_the_breaker_is_told_with_the_time_of_the_next_attempt(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    assert bench.state.document().breaker == "half-open"
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3)
+    assert bench.state.document().breaker == "closed"
+    bench.driver.reachable = False
+    await trio.sleep(100)
+    told = bench.state.document()
+    assert (told.state, told.breaker) == ("offline", "open")
+    assert told.failures == len(bench.driver.opened_at) - 1 + 1  # the loss, then each attempt
+    assert told.retry_at_ms is not None
+    attempts = len(bench.driver.opened_at)
+    bench.driver.reachable = True
+    await trio.sleep(told.retry_at_ms / 1000 - trio.current_time() - 0.01)
+    assert len(bench.driver.opened_at) == attempts
+    await trio.sleep(1)
+    assert len(bench.driver.opened_at) == attempts + 1
+    told = bench.state.document()
+    assert (told.breaker, told.failures, told.retry_at_ms) == ("closed", 0, None)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_bug_in_a_driver_is_counted_as_internal(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.driver.crash = ZeroDivisionError("a bug")
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(0.4)  # the next attempt comes after half a second at least
+    assert bench.state.document().errors_by_kind == {"internal": 1}
+    nursery.cancel_scope.cancel()
+
+
 async def test_everything_is_stamped_anew_when_a_device_is_back(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

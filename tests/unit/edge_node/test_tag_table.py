@@ -4,6 +4,8 @@ import pytest
 
 from edge_node.drivers.base import ConfigError
 from edge_node.tag_table import format_table, format_tags_toml, parse_table
+from proto.control.device import ModbusTag
+from proto.control.s7 import S7Tag
 
 
 def test_a_table_becomes_tags_that_toml_can_hold() -> None:
@@ -32,7 +34,28 @@ def test_a_table_becomes_tags_that_toml_can_hold() -> None:
 def test_spreadsheets_separate_cells_in_their_own_ways(delimiter: str) -> None:
     text = "\ufeffname,address,datatype\r\nA,holding:1,uint16\r\n".replace(",", delimiter)
     (tag,) = parse_table(text, "tags.csv")
-    assert (tag.name, tag.address) == ("A", "holding:1")
+    assert tag == ModbusTag(name="A", address="holding:1", datatype="uint16")
+
+
+def test_the_driver_says_what_the_tags_are() -> None:
+    text = "name,address,datatype,count\nTemps,DB1.DBD0,real,10\nRun,M0.0,,\n"
+    assert parse_table(text, "tags.csv", "s7") == [
+        S7Tag(name="Temps", address="DB1.DBD0", datatype="real", count=10),
+        S7Tag(name="Run", address="M0.0"),
+    ]
+    with pytest.raises(ConfigError, match=r"line 2: datatype 'int' takes 2 bytes, DB1.DBD0 has 4"):
+        parse_table("name,address,datatype\nA,DB1.DBD0,int\n", "tags.csv", "s7")
+
+
+def test_a_list_of_objects_does_as_well() -> None:
+    text = '[{"name": "A", "address": "DB1.DBW0", "datatype": "int", "writable": true}]'
+    assert parse_table(text, "tags.json", "s7") == [
+        S7Tag(name="A", address="DB1.DBW0", datatype="int", writable=True)
+    ]
+    with pytest.raises(ConfigError, match=r"tags.json: row 1: address 'X' is not understood"):
+        parse_table('[{"name": "A", "address": "X"}]', "tags.json", "s7")
+    with pytest.raises(ConfigError, match=r"line 1 is no JSON"):
+        parse_table("[{]", "tags.json", "s7")
 
 
 def test_every_mistake_is_told_with_its_line() -> None:

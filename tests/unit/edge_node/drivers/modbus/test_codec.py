@@ -41,7 +41,7 @@ def test_tcp_frames_carry_transaction_unit_and_length() -> None:
 
 def test_a_reads_answer_keeps_its_bytes() -> None:
     wire = bytes.fromhex("0102 0000 0007 07 03 04 000a 0102")
-    assert TcpCodec().feed(wire) == [Answer(0x0102, 7, 3, bytes.fromhex("000a 0102"), 0)]
+    assert TcpCodec().feed(wire) == [Answer(0x0102, 7, 3, bytes.fromhex("000a 0102"), 0, 13)]
 
 
 def test_answers_may_come_in_any_pieces() -> None:
@@ -50,13 +50,13 @@ def test_answers_may_come_in_any_pieces() -> None:
     )
     codec = TcpCodec()
     answers = [answer for byte in wire for answer in codec.feed(bytes([byte]))]
-    assert answers == [Answer(1, 7, 3, b"\0\x0a", 0), Answer(2, 7, 1, b"\5", 0)]
+    assert answers == [Answer(1, 7, 3, b"\0\x0a", 0, 11), Answer(2, 7, 1, b"\5", 0, 10)]
     assert TcpCodec().feed(wire) == answers
 
 
 def test_exceptions_name_the_function_that_was_refused() -> None:
     (answer,) = TcpCodec().feed(bytes.fromhex("0001 0000 0003 07 83 02"))
-    assert answer == Answer(1, 7, 3, b"", 2)
+    assert answer == Answer(1, 7, 3, b"", 2, 9)
     assert describe_exception(2) == "illegal data address (exception 2)"
     assert describe_exception(99) == "unknown exception (exception 99)"
 
@@ -110,10 +110,10 @@ def test_rtu_frames_end_with_their_crc() -> None:
     )
     wire = codec.frame(bytes.fromhex("03 04 00 06 00 05"), 1, 0)
     assert codec.feed(wire[:4]) == []
-    assert codec.feed(wire[4:]) == [Answer(0, 1, 3, bytes.fromhex("0006 0005"), 0)]
+    assert codec.feed(wire[4:]) == [Answer(0, 1, 3, bytes.fromhex("0006 0005"), 0, 9)]
 
 
 def test_rtu_frames_with_a_wrong_crc_are_dropped() -> None:
     codec = RtuCodec()
     assert codec.feed(bytes.fromhex("01 03 04 00 06 00 05 00 00")) == []
-    assert codec.feed(codec.frame(bytes.fromhex("83 02"), 1, 0)) == [Answer(0, 1, 3, b"", 2)]
+    assert codec.feed(codec.frame(bytes.fromhex("83 02"), 1, 0)) == [Answer(0, 1, 3, b"", 2, 5)]

@@ -42,6 +42,16 @@ from edge_node.drivers.s7.address import Area, parse_address
         ("MK.X5.2", "M5.2", None, None),
         ("VW1118", "DB1.DBW1118", None, None),
         ("V5.2", "DB1.DBX5.2", None, None),
+        ("VB3", "DB1.DBB3", None, None),
+        ("vd1024", "DB1.DBD1024", None, None),
+        ("DB1,BOOL5.2", "DB1.DBX5.2", "bool", None),
+        ("DB1,INT4", "DB1.DBB4", "int", None),
+        ("DB1,DT8", "DB1.DBB8", "dt", None),
+        ("TM4", "T4", "s5time", None),
+        ("CT4", "C4", "counter", None),
+        ("%DB1.DBB30:STRING[10]", "DB1.DBB30", "string", 10),
+        ("DB1.DBW30:WCHAR", "DB1.DBW30", "wchar", None),
+        ("DB1.DBB30:LTOD", "DB1.DBB30", "ltod", None),
     ],
 )
 def test_every_notation_has_one_canonical_form(
@@ -64,7 +74,8 @@ def test_every_notation_has_one_canonical_form(
         ("DB1.DBD5.1", "has a bit and a width"),
         ("MB65536", "byte 65536 is above 65535"),
         ("T40000", "T40000 is above T32767"),
-        ("%DB1.DBW0:INT[10]", "is an array"),
+        ("%DB1.DBW0:INT(10)", "has a length, which is for strings"),
+        ("DB1.DBW0:ARRAY[5..4] OF INT", "is an array of 5..4"),
         ("DB1.DI4:REAL", "names dint and real"),
     ],
 )
@@ -72,6 +83,29 @@ def test_an_address_that_cannot_be_is_refused_with_the_reason(text: str, reason:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_address(text)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "datatype", "length", "count"),
+    [
+        ("%DB1.DBD100:REAL[10]", "DB1.DBD100", "real", None, 10),
+        ("DB1,REAL100[10]", "DB1.DBB100", "real", None, 10),
+        ("DB1.DBX5.0[12]", "DB1.DBX5.0", None, None, 12),
+        ("DB1.DBX5.0:BOOL[12]", "DB1.DBX5.0", "bool", None, 12),
+        ("DB1.DBD100:ARRAY[0..9] OF REAL", "DB1.DBD100", "real", None, 10),
+        ("DB1.DBB0 : Array [-1 .. 1] of String[20]", "DB1.DBB0", "string", 20, 3),
+        ("%DB1.DBB30:STRING(10)[5]", "DB1.DBB30", "string", 10, 5),
+        ("%DB1.DBB30:STRING[10][5]", "DB1.DBB30", "string", 10, 5),
+        ("DB1,STRING30.10[5]", "DB1.DBB30", "string", 10, 5),
+        ("MW20[4]", "MW20", None, None, 4),
+    ],
+)
+def test_an_array_is_told_by_its_number_of_elements(
+    text: str, canonical: str, datatype: str, length: int | None, count: int
+) -> None:
+    parsed = parse_address(text)
+    assert str(parsed.address) == canonical
+    assert (parsed.datatype, parsed.length, parsed.count) == (datatype, length, count)
 
 
 def test_timers_and_counters_are_counted_in_elements() -> None:

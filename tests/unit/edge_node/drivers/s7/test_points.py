@@ -26,6 +26,22 @@ def compiled(*tags: dict[str, Any]) -> list[Point]:
         ({"address": "DB1.S8.10"}, "DB1.DBB8", DataType.STRING, 12),
         ({"address": "DB1.DBB8", "datatype": "wstring", "length": 5}, "DB1.DBB8", None, 14),
         ({"address": "T5"}, "T5", DataType.INT32, 2),
+        ({"address": "DB1.DBD8:REAL[10]"}, "DB1.DBD8", DataType.FLOAT_ARRAY, 40),
+        (
+            {"address": "DB1.DBW8", "datatype": "int", "count": 3},
+            "DB1.DBW8",
+            DataType.INT16_ARRAY,
+            6,
+        ),
+        ({"address": "DB1.DBX8.6[4]"}, "DB1.DBX8.6", DataType.BOOLEAN_ARRAY, 2),
+        ({"address": "DB1.S8.3[4]"}, "DB1.DBB8", DataType.STRING_ARRAY, 23),
+        (
+            {"address": "DB1.DBB8", "datatype": "dt", "count": 2},
+            "DB1.DBB8",
+            DataType.DATETIME_ARRAY,
+            16,
+        ),
+        ({"address": "T5", "count": 4}, "T5", DataType.INT32_ARRAY, 8),
         ({"address": "DB1.DBB8", "datatype": "dtl"}, "DB1.DBB8", DataType.DATETIME, 12),
     ],
 )
@@ -54,6 +70,9 @@ def test_a_tag_becomes_a_point(
         ({"address": "MB65535", "datatype": "lreal"}, "ends above byte 65535"),
         ({"address": "DB1.DBB0:STRING(300)"}, "length is 300, expected at most 254"),
         ({"address": "DB1.DBX0.0", "scale": 2}, "do not apply to datatype 'bool'"),
+        ({"address": "MW0:INT[3]", "count": 4}, "count is 4, address 'MW0:INT[3]' says 3"),
+        ({"address": "MB65530:REAL[2]"}, "array of 2 real at MD65530 ends above byte 65535"),
+        ({"address": "DB1.S0.10", "length": 12}, "length is 12, address 'DB1.S0.10' says 10"),
         ({"address": "DB1.DBX0.0", "length": 2}, "length is 2 for bool"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 from edge_node.drivers.base import RawValue, RequestRejected
 from edge_node.drivers.s7.address import Address, Area
 from edge_node.drivers.s7.decode import BlockDecoder
-from edge_node.drivers.s7.encode import encode_bit, encode_value
+from edge_node.drivers.s7.encode import Write, encode_writes
 from edge_node.drivers.s7.plan import Block
-from edge_node.drivers.s7.points import Point, size_of
+from edge_node.drivers.s7.points import Point, size_of, stride_of
 from proto.control.s7 import S7Datatype
 
 JUNE_15_2024_12_30 = 1_718_454_600_000
@@ -18,6 +18,18 @@ JUNE_15_2024_12_30 = 1_718_454_600_000
 def point(datatype: S7Datatype, length: int = 0, start: int = 0, bit: int | None = None) -> Point:
     address = Address(Area.DB, 1, start, bit)
     return Point("p", address, datatype, start, size_of(datatype, length), length)
+
+
+def array(datatype: S7Datatype, count: int, length: int = 0, bit: int | None = None) -> Point:
+    if datatype == "bool":
+        size = ((bit or 0) + count + 7) // 8
+    else:
+        size = stride_of(datatype, length) * (count - 1) + size_of(datatype, length)
+    return Point("p", Address(Area.DB, 1, 0, bit), datatype, 0, size, length, count=count)
+
+
+def encode(one: Point, value: Any) -> list[Write]:
+    return encode_writes(one, value, 200)
 
 
 def decode(data: bytes, *points: Point) -> list[RawValue]:
@@ -67,7 +79,7 @@ def test_a_value_is_read_as_the_plc_means_it(datatype: S7Datatype, data: str, va
 def test_a_value_is_written_as_the_plc_means_it(
     datatype: S7Datatype, data: str, value: Any
 ) -> None:
-    assert encode_value(point(datatype), value) == (0, bytes.fromhex(data))
+    assert encode(point(datatype), value) == [Write(0, bytes.fromhex(data))]
 
 
 def test_strings_are_read_up_to_their_length() -> None:
@@ -76,8 +88,14 @@ def test_strings_are_read_up_to_their_length() -> None:
 
 
 def test_strings_are_written_without_their_declared_length() -> None:
-    assert encode_value(point("string", 8), "abc") == (1, b"\x03abc")
-    assert encode_value(point("wstring", 4), "€b") == (2, b"\x00\x02\x20\xac\x00b")
+    assert encode(point("string", 8), "abc") == [Write(1, b"\x03abc")]
+    assert encode(point("wstring", 4), "€b") == [Write(2, b"\x00\x02\x20\xac\x00b")]
+
+
+def test_a_string_longer_than_a_message_is_written_with_its_length_last() -> None:
+    writes = encode_writes(point("string", 254), "x" * 250, 100)
+    assert [(write.start, len(write.data)) for write in writes] == [(201, 51), (101, 100), (1, 100)]
+    assert writes[-1].data == b"\xfa" + b"x" * 99
 
 
 @pytest.mark.parametrize(
@@ -140,13 +158,72 @@ def test_a_value_that_does_not_fit_is_refused(
     datatype: S7Datatype, value: RawValue, expected: str
 ) -> None:
     with pytest.raises(RequestRejected, match="does not fit") as caught:
-        encode_value(point(datatype, 8 if "string" in datatype else 0), value)
+        encode(point(datatype, 8 if "string" in datatype else 0), value)
     assert expected in str(caught.value)
 
 
 def test_a_bit_takes_booleans_zero_and_one() -> None:
-    flag = point("bool", bit=0)
-    assert encode_bit(flag, value=True)
-    assert not encode_bit(flag, 0)
+    flag = point("bool", bit=3)
+    assert encode(flag, value=True) == [Write(0, b"\1", 3)]
+    assert encode(flag, 0) == [Write(0, b"\0", 3)]
     with pytest.raises(RequestRejected, match="true or false"):
-        encode_bit(flag, 2)
+        encode(flag, 2)
+
+
+ARRAYS: list[tuple[Point, str, list[Any]]] = [
+    (array("int", 3), "00 01 ff fe 00 03", [1, -2, 3]),
+    (array("real", 2), "3f 80 00 00 bf 80 00 00", [1.0, -1.0]),
+    (array("sint", 3), "ff 01 02", [-1, 1, 2]),
+    (array("char", 3), "41 42 43", ["A", "B", "C"]),
+    (array("wchar", 2), "20 ac 00 62", ["€", "b"]),
+    (array("s5time", 2), "01 23 21 00", [1_230, 100_000]),
+    (array("ltod", 1), "00 00 00 00 00 00 00 2a", [42]),
+    (
+        array("dt", 2),
+        "24 06 15 12 30 00 00 07 24 06 15 12 30 00 00 07",
+        [JUNE_15_2024_12_30, JUNE_15_2024_12_30],
+    ),
+    (array("bool", 10, bit=0), "05 02", [True, False, True, *[False] * 6, True]),
+    (array("bool", 4, bit=6), "c0 01", [True, True, True, False]),
+]
+
+
+@pytest.mark.parametrize(("one", "data", "values"), ARRAYS)
+def test_an_array_is_read_as_one_list(one: Point, data: str, values: list[Any]) -> None:
+    assert decode(bytes.fromhex(data), one) == [values]
+
+
+@pytest.mark.parametrize(("one", "data", "values"), ARRAYS)
+def test_an_array_is_written_as_one_list(one: Point, data: str, values: list[Any]) -> None:
+    memory = bytearray(len(bytes.fromhex(data)))
+    for write in encode(one, values):
+        if write.bit is None:
+            memory[write.start : write.start + len(write.data)] = write.data
+        else:
+            memory[write.start] |= write.data[0] << write.bit
+    assert memory == bytes.fromhex(data)
+
+
+def test_strings_of_an_array_begin_at_even_bytes_and_keep_their_declared_length() -> None:
+    names = array("string", 2, length=3)
+    assert decode(b"\x03\x02ab-\0\x03\x01c--", names) == [["ab", "c"]]
+    assert encode(names, ["ab", "c"]) == [Write(1, b"\x02ab"), Write(7, b"\x01c")]
+
+
+def test_one_bad_element_leaves_an_array_without_value() -> None:
+    assert decode(bytes.fromhex("00 01 0f 00"), array("counter", 2)) == [None]
+    assert decode(b"\x03\x02a\0-", array("string", 1, length=3)) == [None]
+
+
+def test_an_array_is_written_whole_or_refused() -> None:
+    with pytest.raises(RequestRejected, match="expected a list of 3"):
+        encode(array("int", 3), [1, 2])
+    with pytest.raises(RequestRejected, match="expected a list of 3"):
+        encode(array("int", 3), 1)
+    with pytest.raises(RequestRejected, match="expected -32768 to 32767 for int"):
+        encode(array("int", 2), [1, 40_000])
+
+
+def test_an_array_longer_than_a_message_is_cut_between_its_elements() -> None:
+    writes = encode_writes(array("dint", 5), [1, 2, 3, 4, 5], 10)
+    assert [(write.start, len(write.data)) for write in writes] == [(0, 8), (8, 8), (16, 4)]

@@ -1,0 +1,1 @@
+"""What TIA Portal and STEP 7 export, read into tags. Pure: bytes in, tags out."""
