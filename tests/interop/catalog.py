@@ -62,7 +62,7 @@ def _python(package: str, script: str, *arguments: str) -> Start:
 
 
 def _java(main: str, *arguments: str) -> Start:
-    class_path = installation.tahu_peer()
+    class_path = installation.maven_peer("tahu")
     return ["java", _LOGGING, "-cp", class_path, f"interop.{main}", *arguments], {}
 
 

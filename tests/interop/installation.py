@@ -58,17 +58,17 @@ def python_peer(name: str) -> Path:
     return _once(name, [lock], install) / "venv/bin/python"
 
 
-def tahu_peer() -> str:
-    """Return the class path with our two mains and everything of Tahu they need."""
+def maven_peer(name: str) -> str:
+    """Return the class path with the mains of one of the peers' folders and all they need."""
     _need("java", "mvn")
-    project = PEERS / "tahu"
+    project = PEERS / name
     sources = sorted(path for path in project.rglob("*") if path.suffix in {".java", ".xml"})
 
     def install(folder: Path) -> None:
         maven = ("mvn", "-q", "-B", "-f", str(project / "pom.xml"), f"-Dpeers.build={folder}")
         _run((*maven, "compile"), folder)
 
-    folder = _once("tahu", sources, install)
+    folder = _once(name, sources, install)
     return f"{folder / 'classes'}:{folder / 'lib'}/*"
 
 
