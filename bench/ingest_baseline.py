@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
+import numpy as np
 
 from bench.ingest_publisher import TYPES, make_value
 from historian.database import Connection
-from historian.rows import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, pack_plain
+from historian.plain import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, PlainRows
 
 TABLE = "historian.bench_raw"
 BATCH = 50_000
@@ -87,17 +88,16 @@ def _high_bytes(number: int) -> bytes:
 
 
 def _make_batch(metrics: int) -> bytes:
-    start_ms = _start_ms()
-    return b"".join(
-        pack_plain(
-            index % metrics + 1,
-            start_ms + index // metrics,
-            float(
-                make_value(TYPES[index % metrics % len(TYPES)], index % metrics + index // metrics)
-            ),
+    index = np.arange(BATCH)
+    values = [
+        float(
+            make_value(TYPES[number % metrics % len(TYPES)], number % metrics + number // metrics)
         )
-        for index in range(BATCH)
-    )
+        for number in range(BATCH)
+    ]
+    time_ms = _start_ms() + index // metrics
+    metric_id = (index % metrics + 1).astype(np.int32)
+    return b"".join(PlainRows(metric_id, time_ms, np.array(values), time_ms).encode())
 
 
 async def _make_table(url: str, *, direct_compress: bool) -> None:

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import asyncpg
 import click
+import numpy as np
 
 from deploy.local.database import EmbeddedServer
 from deploy.local.process import ProcessError
 from historian.database import Connection
-from historian.rows import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, pack_plain
+from historian.plain import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, PlainRows
 from historian.schema.migrate import migrate, normalize_url
 from historian.schema.server import DatabaseServer
 
@@ -188,24 +189,15 @@ async def _fill_day(
     lane = Connection(url, "bench-fill", setup)
     start_ms = int(datetime.combine(day, datetime.min.time(), UTC).timestamp() * 1000)
     assert start_ms > POSTGRES_EPOCH_MS
-    wave = [20 + (second * 37 % 1000) / 16 for second in range(SECONDS_A_DAY)]
-    first = [
-        b"".join(
-            pack_plain(1, start_ms + 1000 * second, wave[second])
-            for second in range(at, at + _CHUNK_ROWS)
-        )
-        for at in range(0, SECONDS_A_DAY, _CHUNK_ROWS)
-    ]
-    # One tag is packed; the others are copies with another number.
+    seconds = np.arange(SECONDS_A_DAY)
+    time_ms = start_ms + 1000 * seconds
+    wave = 20 + (seconds * 37 % 1000) / 16
     for tag in range(1, tags + 1):
-        rows = [chunk.replace(_number(1), _number(tag)) for chunk in first]
-        await lane.copy("historian.sample", PLAIN_COLUMNS, rows)
+        rows = PlainRows(np.full(SECONDS_A_DAY, tag, np.int32), time_ms, wave, time_ms)
+        for at in range(0, SECONDS_A_DAY, _CHUNK_ROWS):
+            piece = rows[at : at + _CHUNK_ROWS]
+            await lane.copy("historian.sample", PLAIN_COLUMNS, piece.encode())
     await lane.close()
-
-
-def _number(metric_id: int) -> bytes:
-    """Field count, length of the metric column, its value and the length of the time column."""
-    return b"\x00\x04\x00\x00\x00\x04" + metric_id.to_bytes(4, "big") + b"\x00\x00\x00\x08"
 
 
 async def _fill_rollups(connection: "asyncpg.Connection[asyncpg.Record]", today: date) -> None:

@@ -19,11 +19,12 @@ from historian.inbox import Inbox
 from historian.ingest import Ingest, now_ms
 from historian.maintenance import Maintenance
 from historian.mqtt_link import MqttLink
+from historian.packer import Packer
 from historian.probes import Probes
 from historian.registry import Registry
 from historian.resolve import ResolveOptions, Resolver
 from historian.rollups import Rollups
-from historian.rows import Packer, Rows
+from historian.rows import Rows
 from historian.schema.migrate import migrate
 from historian.schema.server import DatabaseServer
 from historian.settings import Settings

@@ -5,18 +5,17 @@ again after a loss waits until the server has ended what the lost one was doing.
 tried again finds either all of it or nothing of it.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
 
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
-from historian.rows import HEADER, TRAILER
+from historian.plain import HEADER, TRAILER
 
 CONNECT_TIMEOUT_S: Final = 10.0
 STATEMENT_TIMEOUT_S: Final = 120.0
-_CHUNK_ROWS: Final = 2_000
 _LOCK_SPACE: Final = 0x4E58
 _DATA_ERRORS: Final = frozenset({"22", "23"})
 _STRUCTURE_ERRORS: Final = frozenset({"3F", "42"})
@@ -109,8 +108,13 @@ class Connection:
             "SELECT pg_advisory_lock($1, hashtext($2))", _LOCK_SPACE, self._name
         )
 
-    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
+    async def copy(self, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:
         """Copy packed rows into a table; an own transaction unless one is open.
+
+        Args:
+            table: schema and name.
+            columns: of the rows.
+            rows: in the binary format of COPY, in pieces of any size.
 
         Raises:
             BatchRejected: a row is refused.
@@ -145,9 +149,8 @@ class Connection:
         self._connection = None
 
 
-async def _stream(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
-    # In pieces, so that no second copy of the whole is made and other connections get their turn.
+async def _stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
     yield HEADER
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        yield b"".join(rows[start : start + _CHUNK_ROWS])
+    for piece in rows:
+        yield piece
     yield TRAILER

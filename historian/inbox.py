@@ -91,9 +91,15 @@ class Inbox:
         """Say that messages may have been missed here: no alias known before is valid after."""
         self._add(Message(None, b"", received_ms))
 
-    def take(self, limit: int) -> list[Message]:
-        """Remove and return up to ``limit`` messages, oldest first."""
+    def take(self, limit: int, max_bytes: int) -> list[Message]:
+        """Remove and return messages, oldest first.
+
+        Args:
+            limit: how many at most.
+            max_bytes: with the message that reaches this it ends.
+        """
         taken: list[Message] = []
+        taken_bytes = 0
         if self._kept:
             taken.extend(self._kept.values())
             self._kept.clear()
@@ -101,9 +107,10 @@ class Inbox:
                 if message.topic is not None and message.topic.node in self._robbed:
                     message.follows_loss = True
         queue, robbed = self._queue, self._robbed
-        while queue and len(taken) < limit:
+        while queue and len(taken) < limit and taken_bytes < max_bytes:
             message = queue.popleft()
             taken.append(message)
+            taken_bytes += message.size
             if robbed and message.topic is not None and message.topic.node in robbed:
                 # Only the oldest is dropped: from here on nothing of this node is missing.
                 message.follows_loss = True

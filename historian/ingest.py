@@ -16,21 +16,23 @@ from historian.complaints import Complaints
 from historian.counters import Counters
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
 from historian.inbox import Inbox, Message
+from historian.packer import Live, Packer, UnknownMetric
 from historian.registry import Registry
-from historian.resolve import Note, Path, Release, Resolver
-from historian.rows import Packer, Rows, UnknownMetric
+from historian.resolve import Head, Note, Path, Release, Resolver
+from historian.rows import Rows
 from historian.writer import Writer
 from proto import sparkplug_b_pb2 as pb
-from proto.sparkplug.codec import parse
+from proto.sparkplug.codec import Envelope, open_envelope, parse
 from proto.sparkplug.errors import PayloadError
 from proto.sparkplug.metrics import is_control
 from proto.sparkplug.topics import MessageType, NodeId
 
-_SLICE: Final = 32
+_SLICE_MESSAGES: Final = 256
+_SLICE_BYTES: Final = 256 * 1024
+"""What is decoded in one go, while nothing else gets its turn."""
 _TICK_S: Final = 0.2
 _BIRTHS: Final = frozenset({MessageType.NBIRTH, MessageType.DBIRTH})
-
-Parsed = tuple[Message, pb.Payload | None]
+_DATA: Final = frozenset({MessageType.NDATA, MessageType.DDATA})
 
 
 def now_ms() -> int:
@@ -61,6 +63,7 @@ class Ingest:
         self._counters = counters
         self._ask_rebirth = ask_rebirth
         self._take_notes = take_notes
+        self._live: list[tuple[Release, Live]] = []
         self._complaints = Complaints()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,7 +88,7 @@ class Ingest:
                 self._idle.set()
             await self._inbox.wait()
             await self._writer.wait_room()
-            await self._decode(self._inbox.take(_SLICE))
+            await self._decode(self._inbox.take(_SLICE_MESSAGES, _SLICE_BYTES))
             self._writer.offer()
             await asyncio.sleep(0)
 
@@ -121,12 +124,26 @@ class Ingest:
             if message.topic is None:
                 self._resolver.lose_connection()
                 continue
-            payload = births.get(id(message))
-            if payload is None and message.topic.message_type not in _BIRTHS:
-                payload = self._parse(message)
-            if payload is not None:
-                self._store(self._resolver.receive(message, payload))
+            head: Head | None
+            if message.topic.message_type in _DATA:
+                head = self._open(message)
+            else:
+                # Where sessions begin and end, what came before is settled first.
+                self._store_live()
+                head = births.get(id(message))
+                if head is None and message.topic.message_type not in _BIRTHS:
+                    head = self._parse(message)
+            if head is not None:
+                self._store(self._resolver.receive(message, head))
+        self._store_live()
         self._collect()
+
+    def _open(self, message: Message) -> Envelope | None:
+        try:
+            return open_envelope(message.data)
+        except PayloadError as error:
+            self._reject(message, error)
+            return None
 
     def _parse(self, message: Message) -> pb.Payload | None:
         try:
@@ -166,25 +183,42 @@ class Ingest:
 
     def _store(self, releases: Iterable[Release]) -> None:
         for release in releases:
-            message, rows = release.message, self._writer.open
-            payload = release.payload if release.payload is not None else self._parse(message)
-            if payload is None:
+            message = release.message
+            if release.path is Path.LIVE and isinstance(release.head, Envelope):
+                live = Live(release.table, release.head, message.data, message.received_ms)
+                self._live.append((release, live))
                 continue
+            payload = self._parse(message) if release.head is None else release.head
+            if payload is None or isinstance(payload, Envelope):
+                continue
+            rows = self._writer.open
             points, refused = rows.points, rows.refused
-            if release.path is Path.LIVE:
-                try:
-                    self._packer.pack_live(
-                        rows, release.table, payload, message.data, message.received_ms
-                    )
-                except UnknownMetric:
-                    self._resolver.hold_unknown(release)
-                    continue
-            else:
-                self._packer.pack_known(rows, release.table, payload, message.received_ms)
+            self._packer.pack_known(rows, release.table, payload, message.received_ms)
             self._count(rows, points, refused, message)
-            topic = message.topic
-            if topic is not None and topic.message_type not in _BIRTHS and payload.HasField("seq"):
-                rows.receipts.append(Receipt(topic.node, payload.timestamp, payload.seq))
+            self._note_receipt(rows, message, payload)
+
+    def _store_live(self) -> None:
+        """Pack what the resolver has released, all of it together."""
+        if not self._live:
+            return
+        taken, self._live = self._live, []
+        rows = self._writer.open
+        points, refused = rows.points, rows.refused
+        faults = self._packer.pack_live(rows, [live for _, live in taken])
+        self._count(rows, points, refused, taken[0][0].message)
+        for number, (release, live) in enumerate(taken):
+            fault = faults.get(number)
+            if fault is None:
+                self._note_receipt(rows, release.message, live.head)
+            elif isinstance(fault, UnknownMetric):
+                self._resolver.hold_unknown(release)
+            else:
+                self._reject(release.message, fault)
+
+    def _note_receipt(self, rows: Rows, message: Message, head: Head) -> None:
+        topic = message.topic
+        if topic is not None and topic.message_type in _DATA and head.HasField("seq"):
+            rows.receipts.append(Receipt(topic.node, head.timestamp, head.seq))
 
     def _count(self, rows: Rows, points: int, refused: int, message: Message) -> None:
         lost = rows.refused - refused

@@ -1,6 +1,6 @@
 """Which metric a value belongs to: aliases through births of that same session, and of no other.
 
-Pure: takes parsed payloads and a time; gives back what to pack, notes events and says whom to ask
+Pure: takes payloads and a time; gives back what to pack, notes events and says whom to ask
 for a rebirth. Knows no MQTT, no database and no clock.
 
 What cannot be attributed waits, bounded in bytes and time: for the message that is missing before
@@ -10,20 +10,24 @@ it, or for the birth that is asked for. An NDEATH ends the session, and what sti
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from historian.catalogue import MetricKey
 from historian.inbox import Message
 from historian.sessions import Held, Session
 from historian.tables import Table, make_table
 from proto import sparkplug_b_pb2 as pb
-from proto.sparkplug.codec import parse
+from proto.sparkplug.codec import Envelope, open_envelope, parse
 from proto.sparkplug.metrics import BD_SEQ
 from proto.sparkplug.topics import MessageType, NodeId, Topic
 
 _SEQ_MASK: Final = 0xFF
 _GAPS_TOLERATED: Final = 3
 """After so many gaps in a row a node's sequence numbers are not believed any more."""
+
+
+Head: TypeAlias = pb.Payload | Envelope
+"""A birth or death with all it says; of data, what stands outside of the metrics is enough."""
 
 
 class Path(Enum):
@@ -40,7 +44,7 @@ class Release:
     """A payload whose metrics are known now."""
 
     table: Table
-    payload: pb.Payload | None
+    head: Head | None
     """``None`` for a message that waited: it has to be parsed again."""
     message: Message
     path: Path
@@ -91,7 +95,7 @@ class Resolver:
         self.dropped: list[Message] = []
         self.held_bytes = 0
 
-    def receive(self, message: Message, payload: pb.Payload) -> list[Release]:
+    def receive(self, message: Message, head: Head) -> list[Release]:
         """Take one message in its order of arrival.
 
         Returns:
@@ -107,20 +111,20 @@ class Resolver:
             )
         match topic.message_type:
             case MessageType.NBIRTH:
-                return self._node_birth(session, topic, message, payload)
+                return self._node_birth(session, topic, message, _whole(head))
             case MessageType.NDEATH:
-                self._node_death(session, topic, message, payload)
+                self._node_death(session, topic, message, _whole(head))
                 return []
             case _ if not session.born:
-                return self._before_birth(session, topic, message, payload)
-        if not session.checks_seq or not payload.HasField("seq"):
-            return self._accept(session, topic, message, payload)
-        if payload.seq != session.next_seq and not message.follows_loss:
-            self._reorder(session, topic, message, payload.seq)
+                return self._before_birth(session, topic, message, head)
+        if not session.checks_seq or not head.HasField("seq"):
+            return self._accept(session, topic, message, head)
+        if head.seq != session.next_seq and not message.follows_loss:
+            self._reorder(session, topic, message, head.seq)
             return []
-        session.next_seq = (payload.seq + 1) & _SEQ_MASK
+        session.next_seq = (head.seq + 1) & _SEQ_MASK
         session.in_order += 1
-        released = self._accept(session, topic, message, payload)
+        released = self._accept(session, topic, message, head)
         if session.reordered:
             released += self._close_gap(session)
         return released
@@ -192,40 +196,42 @@ class Resolver:
         )
 
     def _before_birth(
-        self, session: Session, topic: Topic, message: Message, payload: pb.Payload
+        self, session: Session, topic: Topic, message: Message, head: Head
     ) -> list[Release]:
         now_ms = message.received_ms
         self._ask(session, topic.node, now_ms, f"{topic.message_type} before NBIRTH")
         if topic.message_type is MessageType.DBIRTH:
             # It names everything itself; what follows waits for the whole picture all the same.
-            table = make_table(topic, payload, self._ids)
-            return [Release(table, payload, message, Path.BIRTH)]
+            birth = _whole(head)
+            table = make_table(topic, birth, self._ids)
+            return [Release(table, birth, message, Path.BIRTH)]
         if topic.message_type is not MessageType.DDEATH:
             self._wait(session, topic, message)
         return []
 
     def _accept(
-        self, session: Session, topic: Topic, message: Message, payload: pb.Payload
+        self, session: Session, topic: Topic, message: Message, head: Head
     ) -> list[Release]:
         match topic.message_type:
             case MessageType.DBIRTH:
-                table = make_table(topic, payload, self._ids)
+                birth = _whole(head)
+                table = make_table(topic, birth, self._ids)
                 session.tables[topic.device] = table
-                self._note(message, payload, "device_birth")
+                self._note(message, head, "device_birth")
                 return [
-                    Release(table, payload, message, Path.BIRTH),
+                    Release(table, birth, message, Path.BIRTH),
                     *self._release_waiting(session, topic.device, table),
                 ]
             case MessageType.DDEATH:
                 session.tables.pop(topic.device, None)
-                self._note(message, payload, "device_death")
+                self._note(message, head, "device_death")
                 return []
         known = session.tables.get(topic.device)
         if known is None:
             self._wait(session, topic, message)
             self._ask(session, topic.node, message.received_ms, "data of an unknown device")
             return []
-        return [Release(known, payload, message, Path.LIVE)]
+        return [Release(known, head, message, Path.LIVE)]
 
     # Waiting.
 
@@ -244,9 +250,10 @@ class Resolver:
         released: list[Release] = []
         while (held := session.reordered.pop(session.next_seq, None)) is not None:
             self.held_bytes -= held.message.size
-            payload = parse(held.message.data)
+            read = parse if held.topic.message_type is MessageType.DBIRTH else open_envelope
+            head: Head = read(held.message.data)
             session.next_seq = (session.next_seq + 1) & _SEQ_MASK
-            released += self._accept(session, held.topic, held.message, payload)
+            released += self._accept(session, held.topic, held.message, head)
         session.gap_since_ms = None if not session.reordered else session.gap_since_ms
         return released
 
@@ -293,20 +300,26 @@ class Resolver:
     def _note(
         self,
         message: Message,
-        payload: pb.Payload,
+        head: Head,
         kind: str,
         detail: Mapping[str, int | str | None] | None = None,
     ) -> None:
         if message.topic is not None:
             self.notes.append(
                 Note(
-                    payload.timestamp or message.received_ms,
+                    head.timestamp or message.received_ms,
                     kind,
                     message.topic.node,
                     message.topic.device,
                     detail,
                 )
             )
+
+
+def _whole(head: Head) -> pb.Payload:
+    if isinstance(head, Envelope):
+        raise TypeError("found a birth or death whose metrics are not parsed, expected all of it")
+    return head
 
 
 def read_bd_seq(payload: pb.Payload) -> int | None:

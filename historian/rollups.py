@@ -33,7 +33,11 @@ class Rollups:
 
     def take(self, rows: Rows) -> None:
         """Note what a committed batch touches."""
-        self._due.touch(rows.oldest, rows.newest_ms)
+        first = rows.plain.oldest()
+        oldest = dict(zip(first.metric_id.tolist(), first.time_ms.tolist(), strict=True))
+        for metric_id, time_ms in rows.oldest.items():
+            oldest[metric_id] = min(time_ms, oldest.get(metric_id, time_ms))
+        self._due.touch(oldest, rows.newest_ms)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -14,14 +14,16 @@ import structlog
 from historian.backoff import Backoff
 from historian.database import Connection, explain_errors
 from historian.errors import HistorianError
+from historian.plain import PLAIN_COLUMNS, PlainRows, join_rows
 from historian.resolve import Note
-from historian.rows import FULL_COLUMNS, PLAIN_COLUMNS, Rows
+from historian.rows import FULL_COLUMNS, Rows, join_full
 from historian.statements import INSERT_EVENTS, UPSERT_CURRENT
 
 _PAUSE_S: Final = 0.5
 _MAX_EVENTS: Final = 100_000
 _EVENTS_AT_ONCE: Final = 5_000
-_PLAIN_FIELDS: Final = len(PLAIN_COLUMNS).to_bytes(2, "big")
+_MOST_PIECES: Final = 64
+"""Newest rows of so many batches are kept apart; then they become one."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +37,8 @@ class SideTables:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._latest: dict[int, bytes] = {}
+        self._plain: list[PlainRows] = []
+        self._full: dict[int, bytes] = {}
         self._events: deque[Note] = deque(maxlen=_MAX_EVENTS)
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
@@ -45,14 +48,18 @@ class SideTables:
 
     def take_latest(self, rows: Rows) -> None:
         """Remember the newest values of a batch that is committed."""
-        latest = self._latest
+        newest = rows.plain.newest()
+        if len(newest):
+            self._plain.append(newest)
+            if len(self._plain) > _MOST_PIECES:
+                self._plain = [join_rows(self._plain).sort().newest()]
+        full = self._full
         for metric_id, row in rows.latest.items():
-            known = latest.get(metric_id)
-            # Batches are not committed in their order. Metric and time stand at the same place in
-            # both shapes of rows.
+            known = full.get(metric_id)
+            # Batches are not committed in their order. Metric and time stand at the begin.
             if known is None or row[2:18] >= known[2:18]:
-                latest[metric_id] = row
-        if latest:
+                full[metric_id] = row
+        if self._plain or full:
             self._wake()
 
     def take_notes(self, notes: list[Note]) -> None:
@@ -80,7 +87,7 @@ class SideTables:
                 await asyncio.sleep(backoff.fail())
                 continue
             backoff.succeed()
-            if not self._latest and not self._events:
+            if not (self._plain or self._full or self._events):
                 self._work.clear()
                 self._settled.set()
             if not self._hurry:
@@ -91,27 +98,28 @@ class SideTables:
         self._work.set()
 
     async def _flush(self) -> None:
-        latest, self._latest = self._latest, {}
+        plain, self._plain = self._plain, []
+        full, self._full = self._full, {}
         try:
-            if latest:
-                await self._write_latest(list(latest.values()))
+            if plain or full:
+                await self._write_latest(join_rows(plain).sort().newest(), list(full.values()))
         except BaseException:
             # What came meanwhile is newer.
-            self._latest = latest | self._latest
+            self._plain = plain + self._plain
+            self._full = full | self._full
             raise
         while self._events:
             await self._write_events()
 
-    async def _write_latest(self, rows: list[bytes]) -> None:
-        plain = [row for row in rows if row.startswith(_PLAIN_FIELDS)]
-        full = [row for row in rows if not row.startswith(_PLAIN_FIELDS)]
+    async def _write_latest(self, plain: PlainRows, full: list[bytes]) -> None:
         session = await self._connection.open()
+        arriving = "pg_temp.arriving_current"
         with explain_errors("table historian.current_value"):
             async with session.transaction():
-                if plain:
-                    await self._connection.copy("pg_temp.arriving_current", PLAIN_COLUMNS, plain)
+                if len(plain):
+                    await self._connection.copy(arriving, PLAIN_COLUMNS, plain.encode())
                 if full:
-                    await self._connection.copy("pg_temp.arriving_current", FULL_COLUMNS, full)
+                    await self._connection.copy(arriving, FULL_COLUMNS, join_full(full))
                 await session.execute(UPSERT_CURRENT)
 
     async def _write_events(self) -> None:

@@ -21,7 +21,8 @@ from historian.backoff import Backoff
 from historian.counters import Counters
 from historian.database import Connection, explain_errors
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
-from historian.rows import FULL_COLUMNS, PLAIN_COLUMNS, Rows
+from historian.plain import NO_ROWS, PLAIN_COLUMNS, PlainRows
+from historian.rows import FULL_COLUMNS, Rows, join_full
 from historian.statements import CHECK_SETUP, COMPRESS_DIRECTLY, INSERT_MISSING, LOCK_CHECKS
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -167,7 +168,7 @@ class Writer:
         return rows, done
 
     async def _finish(self, rows: Rows, done: asyncio.Event) -> None:
-        self._counters.points_stored += len(rows.plain) + len(rows.full)
+        self._counters.points_stored += rows.live_points
         self._counters.batches += 1
         del self._in_flight[done]
         done.set()
@@ -182,7 +183,7 @@ class Writer:
         async def store() -> None:
             nonlocal attempted
             await self._ensure_days(connection, rows.days)
-            if not rows.plain and not rows.full:
+            if not rows.live_points:
                 return
             # After a loss nobody knows whether it was committed: then only what is missing goes in.
             again, attempted = attempted, True
@@ -195,7 +196,7 @@ class Writer:
     async def _copy_all(
         self,
         connection: Connection,
-        plain: list[bytes],
+        plain: PlainRows,
         full: list[bytes],
         *,
         again: bool,
@@ -204,35 +205,37 @@ class Writer:
         if again:
             await self._insert_missing(connection, plain, full)
             return
-        plain.sort()  # by metric and time: the index is walked in order
+        # By metric and time: an index is walked in order, and the columnstore has little to sort.
         if not full and not direct:
-            await connection.copy("historian.sample", PLAIN_COLUMNS, plain)
+            await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
             return
         session = await connection.open()
         with explain_errors("database"):
             async with session.transaction():
                 if full:
-                    await connection.copy("historian.sample", FULL_COLUMNS, full)
+                    await connection.copy("historian.sample", FULL_COLUMNS, join_full(full))
                 if direct:
                     await session.execute(COMPRESS_DIRECTLY)
-                if plain:
-                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain)
+                if len(plain):
+                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
 
     def _is_dense(self, rows: Rows) -> bool:
         # A batch of the columnstore holds one metric: few rows each would take more room than in
         # the rowstore, from where a policy moves them together later.
-        return self.direct_compress and len(rows.plain) >= _DENSE * len(rows.latest)
+        plain = rows.plain
+        return self.direct_compress and len(plain) >= _DENSE * max(1, len(plain.newest()))
 
     async def _store_halves(self, connection: Connection, rows: Rows) -> None:
         """Find the rows that the database refuses and store all others."""
         await self._ensure_days(connection, rows.days)
-        for plain, full in ((rows.plain, []), ([], rows.full)):
+        nothing: list[bytes] = []
+        for plain, full in ((rows.plain, nothing), (NO_ROWS, rows.full)):
             refused = await self._bisect(connection, plain, full)
             self._counters.points_dropped += refused
             self._counters.points_stored -= refused  # counted with the batch
 
-    async def _bisect(self, connection: Connection, plain: list[bytes], full: list[bytes]) -> int:
-        if not plain and not full:
+    async def _bisect(self, connection: Connection, plain: PlainRows, full: list[bytes]) -> int:
+        if not len(plain) and not full:
             return 0
         try:
             await self._insert_missing(connection, plain, full)
@@ -270,12 +273,12 @@ class Writer:
         async def store() -> None:
             nonlocal inserted
             await self._ensure_days(connection, check.days)
-            inserted = await self._insert_missing(connection, [], check.rows)
+            inserted = await self._insert_missing(connection, NO_ROWS, check.rows)
 
         async def find_refused() -> None:
             nonlocal inserted
             await self._ensure_days(connection, check.days)
-            refused = await self._bisect(connection, [], check.rows)
+            refused = await self._bisect(connection, NO_ROWS, check.rows)
             self._counters.points_dropped += refused
             inserted = len(check.rows) - refused
 
@@ -284,15 +287,15 @@ class Writer:
         self._counters.points_duplicate += len(check.rows) - inserted
 
     async def _insert_missing(
-        self, connection: Connection, plain: list[bytes], full: list[bytes]
+        self, connection: Connection, plain: PlainRows, full: list[bytes]
     ) -> int:
         session = await connection.open()
         with explain_errors("database"):
             async with session.transaction():
-                if plain:
-                    await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain)
+                if len(plain):
+                    await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain.encode())
                 if full:
-                    await connection.copy("pg_temp.arriving", FULL_COLUMNS, full)
+                    await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
                 if self._options.shared:
                     await session.execute(LOCK_CHECKS)
                 tag = await session.execute(INSERT_MISSING)

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, cast
 
 from google.protobuf.message import DecodeError
 
-from proto import sparkplug_b_pb2
+from proto import sparkplug_b_pb2, sparkplug_envelope_pb2
 from proto.sparkplug.codec_scalars import READERS, Holder, Reader, checked_text, mismatch, read_text
 from proto.sparkplug.compression import COMPRESSED_UUID, inflate
 from proto.sparkplug.datatypes import BASIC_TYPES, PROPERTY_TYPES, DataType
@@ -30,6 +30,7 @@ from proto.sparkplug.metrics import (
 
 PbPayload: TypeAlias = sparkplug_b_pb2.Payload
 PbMetric: TypeAlias = sparkplug_b_pb2.Payload.Metric
+Envelope: TypeAlias = sparkplug_envelope_pb2.Envelope
 
 
 def parse(data: bytes) -> PbPayload:
@@ -45,6 +46,21 @@ def parse(data: bytes) -> PbPayload:
     if payload.uuid == COMPRESSED_UUID:
         return inflate(payload)
     return payload
+
+
+def open_envelope(data: bytes) -> Envelope:
+    """A payload whose metrics stay bytes, decompressed where it is compressed.
+
+    Raises:
+        PayloadError: the bytes are no payload; those of its metrics are not looked at.
+    """
+    try:
+        envelope = sparkplug_envelope_pb2.Envelope.FromString(data)
+    except DecodeError as error:
+        raise PayloadError(f"payload of {len(data)} bytes: {error}") from error
+    if envelope.uuid == COMPRESSED_UUID:
+        return sparkplug_envelope_pb2.Envelope.FromString(parse(data).SerializeToString())
+    return envelope
 
 
 def decode_payload(data: bytes) -> Payload:

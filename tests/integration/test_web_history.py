@@ -11,8 +11,9 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from historian.exact import to_columns
+from historian.plain import HEADER, TRAILER
 from historian.queries import History
-from historian.rows import FULL_COLUMNS, HEADER, TRAILER, pack_full
+from historian.rows import FULL_COLUMNS, pack_full
 from historian.schema.migrate import migrate, normalize_url
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import DataSet, Value

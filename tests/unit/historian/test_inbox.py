@@ -23,10 +23,17 @@ def types_of(messages: list[Message]) -> list[str]:
 def test_messages_come_out_in_order() -> None:
     inbox = Inbox(1_000_000)
     put_all(inbox, "NBIRTH", "DBIRTH", "DDATA", "NDATA", "DDEATH", "NDEATH")
-    assert types_of(inbox.take(4)) == ["NBIRTH", "DBIRTH", "DDATA", "NDATA"]
-    assert types_of(inbox.take(4)) == ["DDEATH", "NDEATH"]
+    assert types_of(inbox.take(4, 2**20)) == ["NBIRTH", "DBIRTH", "DDATA", "NDATA"]
+    assert types_of(inbox.take(4, 2**20)) == ["DDEATH", "NDEATH"]
     assert inbox.size == 0
     assert len(inbox) == 0
+
+
+def test_a_slice_ends_with_the_message_that_reaches_its_bytes() -> None:
+    inbox = Inbox(1_000_000)
+    put_all(inbox, "NBIRTH", "NDATA", "NDATA", "NDATA")
+    assert types_of(inbox.take(10, 301)) == ["NBIRTH", "NDATA"]
+    assert types_of(inbox.take(10, 1)) == ["NDATA"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_oldest_data_makes_room_and_births_stay() -> None:
     dropped = put_all(inbox, "NBIRTH", "DBIRTH", "DDATA", "DDATA", "DDATA")
     assert types_of(dropped) == ["DDATA", "DDATA"]
     assert [message.received_ms for message in dropped] == [2, 3]
-    taken = inbox.take(10)
+    taken = inbox.take(10, 2**20)
     assert types_of(taken) == ["NBIRTH", "DBIRTH", "DDATA"]
     assert inbox.size == 0
 
@@ -60,16 +67,16 @@ def test_oldest_data_makes_room_and_births_stay() -> None:
 def test_messages_behind_a_loss_are_marked_until_nothing_is_missing() -> None:
     inbox = Inbox(700)
     put_all(inbox, "NBIRTH", "DBIRTH", "DDATA", "DDATA", "DDATA")
-    assert [message.follows_loss for message in inbox.take(10)] == [True, True, True]
+    assert [message.follows_loss for message in inbox.take(10, 2**20)] == [True, True, True]
     put_all(inbox, "DDATA", "DDATA")
-    assert [message.follows_loss for message in inbox.take(10)] == [False, False]
+    assert [message.follows_loss for message in inbox.take(10, 2**20)] == [False, False]
 
 
 def test_birth_that_a_newer_one_supersedes_is_dropped_too() -> None:
     inbox = Inbox(500)
     dropped = put_all(inbox, "NBIRTH", "DBIRTH", "NBIRTH", "DDATA", "DDATA")
     assert types_of(dropped) == ["NBIRTH", "DBIRTH", "DDATA"]
-    assert types_of(inbox.take(10)) == ["NBIRTH", "DDATA"]
+    assert types_of(inbox.take(10, 2**20)) == ["NBIRTH", "DDATA"]
     assert inbox.size == 0
 
 
@@ -79,4 +86,4 @@ def test_gap_mark_makes_births_before_it_worthless() -> None:
     inbox.mark_gap(9)
     dropped = put_all(inbox, "DDATA", "DDATA", "DDATA")
     assert types_of(dropped)[:2] == ["NBIRTH", "DBIRTH"]
-    assert types_of(inbox.take(10))[0] == "gap"
+    assert types_of(inbox.take(10, 2**20))[0] == "gap"

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
 
+import numpy as np
+
 from historian.catalogue import MetricKey
 from historian.inbox import Message
 from historian.resolve import Path, Release, ResolveOptions, Resolver
@@ -70,10 +72,16 @@ class Wire:
         return [note.kind for note in self.resolver.notes]
 
 
+def metric_of_alias_1(release: Release) -> int:
+    (slot,) = release.table.find_slots(np.array([1]))
+    assert release.table.by_alias[1] == slot
+    return int(release.table.metric_id[slot])
+
+
 def names(wire: Wire, releases: list[Release]) -> list[str]:
     """Of each release: the name that alias 1 stands for."""
     by_id = {metric_id: key.name for key, metric_id in wire.ids.items()}
-    return [by_id[release.table.by_alias[1].metric_id] for release in releases]
+    return [by_id[metric_of_alias_1(release)] for release in releases]
 
 
 def test_data_after_its_birth_is_live() -> None:
@@ -263,5 +271,5 @@ def test_nodes_do_not_share_anything() -> None:
         data = encode_payload(Payload(1, 0, metrics))
         message = Message(Topic(MessageType.NBIRTH, NodeId("plant", edge)), data, 1)
         (release,) = resolver.receive(message, parse(data))
-        tables[edge].append(release.table.by_alias[1].metric_id)
+        tables[edge].append(metric_of_alias_1(release))
     assert tables["a"] != tables["b"]
