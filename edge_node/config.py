@@ -17,6 +17,7 @@ from edge_node.drivers.registry import Drivers
 from edge_node.errors import ConfigurationRejected
 from edge_node.metrics import DEVICE_REBIRTH
 from edge_node.mistakes import explain
+from edge_node.pipeline.tags import find_misnamed
 from edge_node.templates import Instances, find_template_clashes
 from edge_node.uns_topics import find_topic_clashes
 from proto.control.devices import DeviceDocument
@@ -200,7 +201,11 @@ def _make_drivers(
             made[device.name] = driver
             continue
         try:
-            made[device.name] = makers.make(device)
+            driver = made[device.name] = makers.make(device)
+            mistakes += [
+                f"devices[{device.name}]: {mistake}"
+                for mistake in find_misnamed(device.tags, driver.groups)
+            ]
         except ConfigError as exc:
             mistakes += [f"devices[{device.name}]: {mistake}" for mistake in exc.mistakes]
     return made

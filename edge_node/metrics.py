@@ -10,6 +10,7 @@ from proto.sparkplug.edge_events import Reading
 from proto.sparkplug.errors import LocalError
 from proto.sparkplug.metrics import (
     DESCRIPTION_PROPERTY,
+    ENUMERATION_PROPERTY,
     HIGH_PROPERTY,
     LOW_PROPERTY,
     READ_ONLY_PROPERTY,
@@ -48,6 +49,8 @@ def _properties(tag: TagSpec, uns_path: str | None) -> dict[str, Property]:
         properties[HIGH_PROPERTY] = Property(DataType.DOUBLE, document.high)
     if document.description is not None:
         properties[DESCRIPTION_PROPERTY] = Property(DataType.STRING, document.description)
+    if tag.enumeration is not None:
+        properties[ENUMERATION_PROPERTY] = Property(DataType.STRING, tag.enumeration.to_json())
     if uns_path is not None:
         properties[UNS_PATH_PROPERTY] = Property(DataType.STRING, f"{uns_path}/{tag.name}")
     return properties

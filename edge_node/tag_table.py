@@ -119,11 +119,19 @@ def format_tags_toml(tags: Sequence[Tag]) -> str:
     return "\n".join(
         "[[devices.tags]]\n"
         + "".join(
-            f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+            f"{key} = {_format_value(value)}\n"
             for key, value in tag.model_dump(mode="json", exclude_defaults=True).items()
         )
         for tag in tags
     )
+
+
+def _format_value(value: object) -> str:
+    """Return a value as TOML has it, which is JSON but for tables."""
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(key)} = {_format_value(item)}" for key, item in value.items())
+        return "{ " + ", ".join(pairs) + " }"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def format_table(rows: Sequence[Mapping[str, object]]) -> str:
@@ -143,8 +151,8 @@ def _tag(row: _Cells, kind: _Kind) -> Tag:
     for column, cell in row.items():
         value = cell.strip() if isinstance(cell, str) else cell
         if column is not None and value not in {None, ""}:
-            is_word = column == "writable" and isinstance(value, str)
-            cells[column] = _boolean(str(value)) if is_word else value
+            parse = _PARSERS.get(column) if isinstance(value, str) else None
+            cells[column] = parse(str(value)) if parse else value
     tag = kind.model.model_validate(cells)
     kind.check(tag)
     return tag
@@ -156,6 +164,20 @@ def _boolean(text: str) -> bool:
     if text.lower() in _FALSE:
         return False
     raise ValueError(f"writable is {text!r}, expected true or false")
+
+
+def _enumeration(text: str) -> dict[str, str]:
+    """Read ``0=stopped|1=running``."""
+    pairs = [pair.partition("=") for pair in text.split("|")]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError(f"enumeration is {text!r}, expected for example 0=stopped|1=running")
+    return {number.strip(): name.strip() for number, _, name in pairs}
+
+
+_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "writable": _boolean,
+    "enumeration": _enumeration,
+}
 
 
 def _explain(where: str, location: tuple[int | str, ...], message: str) -> str:

@@ -98,6 +98,7 @@ def _encode_meta(node: NodeIdentity, device: Device, tags: DeviceTags) -> bytes:
                 tag.document.low,
                 tag.document.high,
                 tag.document.writable,
+                tag.document.enumeration,
             )
             for tag in tags.tags
         ],

@@ -10,6 +10,7 @@ from typing import Final
 
 from edge_node.drivers.base import Changes, PollResult, RawValue, TagInfo
 from edge_node.errors import EdgeError
+from edge_node.pipeline.enumeration import Enumeration, name_column
 from edge_node.pipeline.report import Report, Reporter, ReportRule
 from edge_node.pipeline.scaling import (
     Scaling,
@@ -24,6 +25,19 @@ from proto.sparkplug.metrics import DataSet, Metric, Template
 
 _NUMBER_BYTES: Final = 12
 _MEMBER_BYTES: Final = 24
+_ENUMERABLE: Final = frozenset(
+    {
+        DataType.BOOLEAN,
+        DataType.INT8,
+        DataType.INT16,
+        DataType.INT32,
+        DataType.INT64,
+        DataType.UINT8,
+        DataType.UINT16,
+        DataType.UINT32,
+        DataType.UINT64,
+    }
+)
 
 
 class ValueRefused(EdgeError):
@@ -42,6 +56,7 @@ class TagSpec:
         group: its poll group.
         index: its position in the group.
         definition: defines the template that its values are instances of.
+        enumeration: what its numbers mean, where they have names.
     """
 
     document: Tag
@@ -51,6 +66,12 @@ class TagSpec:
     group: str
     index: int
     definition: Metric | None = None
+    enumeration: Enumeration | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether names are published in the place of numbers."""
+        return self.enumeration is not None and self.document.enumeration_as == "text"
 
     @property
     def name(self) -> str:
@@ -61,26 +82,37 @@ class TagSpec:
         """Return what the driver has to write for an engineering value.
 
         Raises:
-            ValueRefused: not writable, null, outside ``low`` … ``high``, or of the wrong kind.
+            ValueRefused: not writable, null, outside ``low`` … ``high`` or the enumeration, or of
+                the wrong kind.
         """
         tag = self.document
         if not tag.writable:
             raise ValueRefused("the tag is not writable")
         if value is None or not isinstance(value, bool | int | float | str | bytes | list):
             raise ValueRefused(f"found {value!r}, expected a {self.datatype.label}")
+        if self.enumeration is not None:
+            try:
+                return self.enumeration.number(value)
+            except ValueError as exc:
+                raise ValueRefused(str(exc)) from exc
         if isinstance(value, list):
             return [self.raw_value(item) for item in value]  # type: ignore[return-value]  # one kind
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if tag.low is not None and not value >= tag.low:
-                raise ValueRefused(f"{value!r} is below low, {tag.low:g}")
-            if tag.high is not None and not value <= tag.high:
-                raise ValueRefused(f"{value!r} is above high, {tag.high:g}")
-            if self.scaling is not None:
-                try:
-                    return self.scaling.invert(value, self.raw_datatype)
-                except (OverflowError, ValueError) as exc:
-                    raise ValueRefused(f"{value!r} has no raw value: {exc}") from exc
+            return self._raw_number(value)
         return value
+
+    def _raw_number(self, value: float) -> int | float:
+        tag = self.document
+        if tag.low is not None and not value >= tag.low:
+            raise ValueRefused(f"{value!r} is below low, {tag.low:g}")
+        if tag.high is not None and not value <= tag.high:
+            raise ValueRefused(f"{value!r} is above high, {tag.high:g}")
+        if self.scaling is None:
+            return value
+        try:
+            return self.scaling.invert(value, self.raw_datatype)
+        except (OverflowError, ValueError) as exc:
+            raise ValueRefused(f"{value!r} has no raw value: {exc}") from exc
 
 
 class GroupPipeline:
@@ -92,18 +124,23 @@ class GroupPipeline:
         reporter: what was last reported.
     """
 
-    __slots__ = ("_scalings", "base", "reporter", "tags")
+    __slots__ = ("_enumerations", "_scalings", "base", "reporter", "tags")
 
     def __init__(self, base: int, tags: Sequence[TagSpec]) -> None:
         self.base = base
         self.tags = tuple(tags)
         self._scalings = [(t.index, t.scaling) for t in tags if t.scaling is not None]
+        self._enumerations = [
+            (t.index, t.enumeration) for t in tags if t.is_named and t.enumeration is not None
+        ]
         self.reporter = Reporter([_report_rule(t.document) for t in tags])
 
     def process(self, poll: PollResult) -> Report | None:
-        """Return what a poll has to tell; the poll's values are scaled in place."""
+        """Return what a poll has to tell; the poll's values are made others in place."""
         if self._scalings:
             scale_column(poll.values, self._scalings)
+        if self._enumerations:
+            name_column(poll.values, self._enumerations)
         return self.reporter.report(
             poll.timestamp_ms, poll.values, poll.bad, poll.uncertain, poll.timestamps_ms
         )
@@ -114,6 +151,12 @@ class GroupPipeline:
         if self._scalings:
             values = [
                 value if (scaling := self.tags[i].scaling) is None else scale_value(value, scaling)
+                for i, value in zip(changes.indices, values, strict=True)
+            ]
+        if self._enumerations:
+            named = dict(self._enumerations)
+            values = [
+                named[i].name(value) if i in named else value
                 for i, value in zip(changes.indices, values, strict=True)
             ]
         return self.reporter.report_changes(
@@ -184,16 +227,36 @@ def _size_of(value: RawValue) -> int:
     return 0
 
 
+def find_misnamed(documents: Sequence[Tag], groups: Mapping[str, Sequence[TagInfo]]) -> list[str]:
+    """Return enumerations of values that are no whole numbers, one line each.
+
+    Args:
+        documents: a device's tags.
+        groups: as its driver has them.
+    """
+    named = {tag.name for tag in documents if tag.enumeration}
+    return [
+        f"tag {info.name!r}: enumeration is of whole numbers and true or false, found a"
+        f" {info.datatype.label}"
+        for infos in groups.values()
+        for info in infos
+        if info.name in named and info.datatype not in _ENUMERABLE
+    ]
+
+
 def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
     scaling = make_scaling(tag.scale, tag.offset)
+    enumeration = Enumeration.of(tag.enumeration) if tag.enumeration else None
+    named = enumeration is not None and tag.enumeration_as == "text"
     return TagSpec(
         tag,
         info.datatype,
-        scaled_datatype(info.datatype, scaling),
+        DataType.STRING if named else scaled_datatype(info.datatype, scaling),
         scaling,
         group,
         index,
         info.definition,
+        enumeration,
     )
 
 

@@ -7,9 +7,9 @@ words.
 
 from collections import Counter
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from proto.control.document import Document, SparkplugId, TagName
 from proto.control.template import InstanceDocument
@@ -20,6 +20,9 @@ WordOrder = Literal["big", "little", "big-swapped", "little-swapped"]
 For the bytes ABCD: ``big`` ABCD, ``little`` CDAB (words reversed), ``big-swapped`` BADC
 (bytes swapped in each word), ``little-swapped`` DCBA (both).
 """
+
+
+EnumerationName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class PollGroup(Document):
@@ -74,6 +77,13 @@ class Tag(Document):
     deadband_percent: float = Field(default=0.0, ge=0, le=100)
     """The same in percent of ``high - low``."""
 
+    enumeration: dict[int, EnumerationName] = Field(default_factory=dict)
+    """What the numbers of a state mean: ``{ 0 = "stopped", 1 = "running" }``. Writes take a name or
+    one of the numbers, and nothing else."""
+    enumeration_as: Literal["number", "text"] = "number"
+    """The number is published, its meaning told once in births and ``_meta``; or the name is
+    published, as text."""
+
     max_silence_s: float | None = Field(default=None, gt=0)
     """An unchanged value is reported again after this long."""
 
@@ -85,6 +95,17 @@ class Tag(Document):
             raise ValueError(f"low is {self.low} and high is {self.high}, expected low below high")
         if self.deadband and self.deadband_percent:
             raise ValueError("deadband and deadband_percent are both set, expected one of them")
+        if self.enumeration_as == "text" and not self.enumeration:
+            raise ValueError("enumeration_as is 'text', expected an enumeration with it")
+        if self.enumeration and (
+            self.is_scaled or self.deadband or self.low is not None or self.high is not None
+        ):
+            raise ValueError(
+                "enumeration does not go with scale, offset, deadband, low and high, found one of"
+                " them"
+            )
+        if doubles := [n for n, count in Counter(self.enumeration.values()).items() if count > 1]:
+            raise ValueError(f"enumeration has {', '.join(map(repr, doubles))} more than once")
         if self.deadband_percent and (self.low is None or self.high is None):
             raise ValueError("deadband_percent needs low and high, found none")
         return self

@@ -24,7 +24,9 @@ HIGH_PROPERTY: Final = "engHigh"
 DESCRIPTION_PROPERTY: Final = "Documentation"
 READ_ONLY_PROPERTY: Final = "readOnly"
 UNS_PATH_PROPERTY: Final = "unsPath"
-"""Property names; but for ``unsPath`` they are those that SCADA hosts already know."""
+ENUMERATION_PROPERTY: Final = "Enumeration"
+"""Property names; but for the last two they are those that SCADA hosts already know.
+``Enumeration`` is a JSON object, number → name: ``{"0": "stopped", "1": "running"}``."""
 
 
 def is_control(name: str) -> bool:

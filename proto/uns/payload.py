@@ -7,7 +7,7 @@ Plain enough for any script: numbers are numbers, NaN and infinities are null wi
 import json
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ class TagDescription:
     low: float | None = None
     high: float | None = None
     writable: bool = False
+    enumeration: Mapping[int, str] | None = None
 
 
 def encode_unit(unit: str | None) -> str:
@@ -95,6 +96,7 @@ def encode_meta(group: str, edge: str, device: str, tags: Sequence[TagDescriptio
                 "writable": tag.writable,
                 "metric": tag.name,
             }
+            | ({"enumeration": tag.enumeration} if tag.enumeration else {})
             for tag in tags
         },
     }

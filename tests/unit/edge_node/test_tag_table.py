@@ -30,6 +30,16 @@ def test_a_table_becomes_tags_that_toml_can_hold() -> None:
     ]
 
 
+def test_names_of_numbers_stand_in_one_cell() -> None:
+    text = "name,address,datatype,enumeration\nA,holding:1,uint16,0=stopped | 1 = running\n"
+    tags = parse_table(text, "tags.csv")
+    assert tags[0].enumeration == {0: "stopped", 1: "running"}
+    written = tomllib.loads(format_tags_toml(tags))["devices"]["tags"][0]
+    assert ModbusTag.model_validate(written) == tags[0]
+    with pytest.raises(ConfigError, match=r"line 2: enumeration is 'on', expected for example 0="):
+        parse_table(text.replace("0=stopped | 1 = running", "on"), "tags.csv")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_spreadsheets_separate_cells_in_their_own_ways(delimiter: str) -> None:
     text = "\ufeffname,address,datatype\r\nA,holding:1,uint16\r\n".replace(",", delimiter)
