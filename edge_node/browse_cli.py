@@ -14,10 +14,12 @@ from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Table
 from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
 from edge_node.drivers.s7.address import HIGHEST_BLOCK
 from edge_node.drivers.s7.exports.reading import is_export, read_export
+from edge_node.drivers.s7.scan import FoundCpu, scan_cpu
 from edge_node.errors import ConfigurationRejected
 from edge_node.probe import find_device
 from edge_node.tag_table import DRIVERS, format_table, format_tags_toml, parse_table
 from proto.control.device import ModbusDevice, Tag
+from proto.control.s7 import S7Device
 
 EXIT_CONFIGURATION = 2
 _LAST_UNIT = 247
@@ -49,17 +51,21 @@ def browse(
     units: bool,
     as_json: bool,
 ) -> None:
-    """Find out what DEVICE of CONFIG has: the addresses that can be read, or the units.
+    """Find out what DEVICE of CONFIG has: a Modbus unit's addresses, an S7 CPU's data blocks.
 
-    Prints CSV that `nexus edge import` makes tags of. Only reads, but a busy device may feel it:
-    use pause_s where that matters.
+    Prints CSV that `nexus edge import` makes tags of; what else there is to tell goes to stderr.
+    --first and --last are addresses, or the numbers of data blocks to look for where a CPU does
+    not list them. Only reads, but a busy device may feel it: use pause_s where that matters.
     """
     try:
         document = find_device(config, device)
+        if isinstance(document, S7Device):
+            if tables or units:
+                _stop([f"{device}: driver is 's7', --table and --units are for driver 'modbus'"])
+            _browse_s7(device, trio.run(scan_cpu, document.connection, first, last), as_json)
+            return
         if not isinstance(document, ModbusDevice):
-            raise ConfigError(  # noqa: TRY301  # told like every other mistake
-                [f"{device}: driver is {document.driver!r}, browse is for driver 'modbus'"]
-            )
+            _stop([f"{device}: driver is {document.driver!r}, browse is for 'modbus' and 's7'"])
         connection = document.connection
         if units:
             present = trio.run(scan_units, connection, range(1, _LAST_UNIT + 1))
@@ -74,6 +80,34 @@ def browse(
     rows = [_row(one) for one in found]
     click.echo(json.dumps(rows) if as_json else format_table(rows).rstrip("\n"))
     click.echo(f"{device}: {len(rows)} addresses can be read", err=True)
+
+
+def _browse_s7(device: str, cpu: FoundCpu, as_json: bool) -> None:
+    """Tell what a CPU is, and each data block as an array of bytes to begin with."""
+    rows: list[dict[str, object]] = [
+        {
+            "name": f"DB{block.number}",
+            "address": f"DB{block.number}.DBB0",
+            "datatype": "byte",
+            "count": block.size,
+            "description": f"data block of {block.size} bytes",
+        }
+        for block in cpu.blocks
+        if block.size
+    ]
+    told = {**cpu.identity, "message size": str(cpu.pdu)}
+    if as_json:
+        refused = {f"DB{one.number}": one.reason for one in cpu.blocks if not one.size}
+        click.echo(json.dumps({"cpu": told, "tags": rows, "refused": refused}))
+    else:
+        click.echo(format_table(rows).rstrip("\n"))
+    for name, text in told.items():
+        click.echo(f"{device}: {name}: {text}", err=True)
+    for block in cpu.blocks:
+        if not block.size:
+            click.echo(f"{device}: DB{block.number} cannot be read: {block.reason}", err=True)
+    how = "listed by the CPU" if cpu.listed else "found; the CPU does not list its blocks"
+    click.echo(f"{device}: {len(rows)} data blocks can be read, {how}", err=True)
 
 
 @click.command(name="import")

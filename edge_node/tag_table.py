@@ -59,7 +59,8 @@ def parse_table(text: str, name: str, driver: str = "modbus") -> list[Tag]:
     """Read tags from CSV, separated by commas, semicolons or tabs, with a line of column names.
 
     The columns are those of a tag: ``name``, ``address``, ``datatype``, and any other. Empty cells
-    are left out. A JSON list of objects with the same keys does as well.
+    are left out. A JSON list of objects with the same keys does as well, be it the ``tags`` of an
+    object.
 
     Args:
         text: the table.
@@ -93,7 +94,7 @@ def parse_table(text: str, name: str, driver: str = "modbus") -> list[Tag]:
 
 def _rows_of(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
     """Return a table's columns and its rows, each with its place."""
-    if text.lstrip().startswith("["):
+    if text.lstrip().startswith(("[", "{")):
         return _json_rows(text, name)
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
@@ -108,8 +109,10 @@ def _json_rows(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Ce
         rows = json.loads(text)
     except json.JSONDecodeError as exc:
         raise ConfigError([f"{name}: line {exc.lineno} is no JSON: {exc.msg}"]) from exc
-    if not all(isinstance(row, dict) for row in rows):
-        raise ConfigError([f"{name}: found a list of other things, expected one of objects"])
+    if isinstance(rows, dict):
+        rows = rows.get("tags")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError([f"{name}: expected a list of objects, or an object with such 'tags'"])
     columns = sorted({column for row in rows for column in row})
     return columns, ((f"row {number}", row) for number, row in enumerate(rows, 1))
 

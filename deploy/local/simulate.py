@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from functools import partial
@@ -14,9 +13,9 @@ from deploy.local.plant.faults import Faults, parse_fault
 from deploy.local.plant.generic import UNITS_PER_PORT, listen, place_of, serve_generic
 from deploy.local.plant.layout import UNITS
 from deploy.local.plant.physics import Plant
-from deploy.local.plant.s7_server import Mixer, S7Server
 from deploy.local.plant.server import PlantServer
 from deploy.local.simulate_opcua import opcua
+from deploy.local.simulate_s7 import s7
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_DEVICES = 10_000
@@ -29,6 +28,7 @@ def simulate() -> None:
 
 
 simulate.add_command(opcua)
+simulate.add_command(s7)
 
 
 @simulate.command()
@@ -100,39 +100,6 @@ def modbus(  # noqa: PLR0917  # click passes by name
         raise click.ClickException(
             f"{bind}:{port} cannot be listened at: {reason}; choose another with --port"
         ) from exc
-
-
-@simulate.command()
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=1102,
-    show_default=True,
-    help="TCP port; 0 lets the system choose one.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the port as one JSON line on stdout.")
-def s7(bind: str, port: int, as_json: bool) -> None:
-    """Serve a mixer as a Siemens S7 CPU: its data block DB1 lives, M, I, Q, T and C are there.
-
-    The guide of the S7 driver shows the configuration that reads it.
-    """
-    logging.getLogger("snap7").setLevel(logging.CRITICAL)
-    server = S7Server(log=False)
-    mixer = Mixer(server)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, lambda *_: mixer.stop())
-    try:
-        port = server.listen(bind, port)
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise click.ClickException(
-            f"{bind}:{port} cannot be listened at: {reason}; choose another with --port"
-        ) from exc
-    _say(f"Mixer on s7 tcp {bind}:{port}, rack 0 slot 1: DB1, M, I, Q, T, C. Stop with Ctrl-C.")
-    _tell(bind, [port], as_json)
-    mixer.run()
-    _say("Stopped.")
 
 
 async def _serve_plant(bind: str, port: int, seed: int, as_json: bool) -> None:

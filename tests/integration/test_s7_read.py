@@ -81,9 +81,3 @@ def test_an_address_that_cannot_be_is_told_by_the_check(config: Path) -> None:
     done = nexus("check", str(config))
     assert done.returncode == 2
     assert "tag 'Level': datatype 'int' takes 2 bytes, DB1.DBD12 has 4" in done.stderr
-
-
-def test_browsing_says_that_it_is_for_modbus(config: Path) -> None:
-    done = nexus("edge", "browse", str(config), "Mixer 1")
-    assert done.returncode == 2
-    assert "Mixer 1: driver is 's7', browse is for driver 'modbus'" in done.stderr

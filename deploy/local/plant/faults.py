@@ -3,7 +3,7 @@
 Pure: decides by its own seeded chance what goes out and when; the server does it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -89,11 +89,29 @@ def parse_fault(
     return Fault(kind, value, device)
 
 
-class Faults:
-    """All faults of a simulator."""
+def refuse_modbus(answer: bytes, code: int) -> bytes:
+    """Return the exception response of Modbus TCP in place of an answer."""
+    header = answer[:4] + b"\0\x03" + answer[6:_HEADER_SIZE]
+    return header + bytes([answer[_HEADER_SIZE] | 0x80, code])
 
-    def __init__(self, faults: Sequence[Fault], seed: int = 1) -> None:
+
+class Faults:
+    """All faults of a simulator.
+
+    Args:
+        faults: what devices do.
+        seed: of their chance.
+        refuse: makes the protocol's refusal of an answer and an exception code.
+    """
+
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        seed: int = 1,
+        refuse: Callable[[bytes, int], bytes] = refuse_modbus,
+    ) -> None:
         self._faults = faults
+        self._refuse = refuse
         self._random = Random(seed)  # noqa: S311  # chance, not cryptography
 
     def behaviour(self, device: int, answer: bytes) -> Behaviour:
@@ -111,9 +129,7 @@ class Faults:
                     so_far.wait_s + fault.value, so_far.pieces, so_far.apart_s, so_far.hang_up
                 )
             case "exception":
-                body = bytes([answer[_HEADER_SIZE] | 0x80, int(fault.value)])
-                header = answer[:4] + b"\0\x03" + answer[6:_HEADER_SIZE]
-                return Behaviour(so_far.wait_s, [header + body])
+                return Behaviour(so_far.wait_s, [self._refuse(answer, int(fault.value))])
             case "slow":
                 single = [bytes([byte]) for piece in so_far.pieces for byte in piece]
                 return Behaviour(so_far.wait_s, single, fault.value, so_far.hang_up)

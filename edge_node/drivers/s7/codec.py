@@ -1,7 +1,7 @@
-"""S7 messages to bytes and back: TPKT, COTP and the S7 PDU, as a codec without I/O.
+"""S7 messages to bytes and back, as a codec without I/O.
 
-The only module of the edge that knows python-snap7: it encodes the variables' addresses, the
-set-up and the writes, and names what CPUs refuse. Knows nothing of tags.
+Knows python-snap7, as ``userdata`` does and no other module of the edge: it encodes the variables'
+addresses, the set-up and the writes, and names what CPUs refuse. Knows nothing of tags.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from snap7.error import get_protocol_error_message
 from snap7.s7protocol import S7Protocol, get_return_code_description
 
 from edge_node.drivers.s7.address import Area
+from edge_node.drivers.s7.transport import ProtocolError, framed_message
 
 _AREA_CODES: Final = {
     Area.DB: 0x84,
@@ -25,15 +26,9 @@ _AREA_CODES: Final = {
     Area.TIMER: 0x1D,
     Area.COUNTER: 0x1C,
 }
-_TPKT: Final = Struct(">BBH")
 _HEADER: Final = Struct(">BBHHHH")
 _ANSWER: Final = Struct(">BBHHHHH")
 _RECORD: Final = Struct(">BBH")
-_DATA: Final = bytes((2, 0xF0, 0x80))
-"""COTP data, the last of its message (RFC 905 13.7)."""
-_CONFIRM, _DISCONNECT, _DATA_TYPE = 0xD0, 0x80, 0xF0
-_LAST: Final = 0x80
-_LONGEST_FRAME: Final = 8_192
 _ANSWER_KINDS: Final = frozenset({2, 3})
 """Acknowledged without and with data."""
 _READ: Final = 4
@@ -61,16 +56,8 @@ _HEADER_TRAPS: Final = {
 }
 
 
-class ProtocolError(Exception):
-    """The bytes are not S7: what follows cannot be trusted, the connection must be closed."""
-
-
 class Refused(Exception):
     """The CPU refused a whole request, and said why."""
-
-
-class Disconnected(Exception):
-    """The other side does not want this connection: nothing is at that TSAP, or it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,68 +77,9 @@ class ItemAnswer:
         return self.code == _GRANTED
 
 
-class Framer:
-    """Takes received bytes apart; remembers an unfinished message."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._message = b""
-
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Return the messages that are complete: COTP type and content.
-
-        Raises:
-            ProtocolError: what came is not ISO on TCP.
-        """
-        self._buffer += data
-        messages: list[tuple[int, bytes]] = []
-        while len(self._buffer) >= _TPKT.size:
-            version, _, size = _TPKT.unpack_from(self._buffer)
-            if version != 3 or not 7 <= size <= _LONGEST_FRAME:  # RFC 1006 6
-                raise ProtocolError(f"frame begins {self._buffer[:4].hex(' ')}, expected TPKT")
-            if len(self._buffer) < size:
-                break
-            frame, self._buffer = self._buffer[_TPKT.size : size], self._buffer[size:]
-            kind = frame[1] & 0xF0
-            content = frame[1 + frame[0] :]
-            if kind == _DATA_TYPE:
-                self._message += content
-                if not frame[2] & _LAST:
-                    continue
-                content, self._message = self._message, b""
-            messages.append((kind, content))
-        return messages
-
-
-def connect_request(local_tsap: int, remote_tsap: int) -> bytes:
-    """Return the frame that asks for a transport connection (RFC 905 13.3)."""
-    parameters = b"".join(
-        (
-            bytes((0xC0, 1, 0x0A)),  # transport messages up to 1024 bytes
-            bytes((0xC1, 2)) + local_tsap.to_bytes(2),
-            bytes((0xC2, 2)) + remote_tsap.to_bytes(2),
-        )
-    )
-    head = bytes((6 + len(parameters), 0xE0, 0, 0, 0, 1, 0))
-    return _framed(head + parameters)
-
-
-def check_confirmed(kind: int) -> None:
-    """Check the answer to ``connect_request``.
-
-    Raises:
-        Disconnected: the connection is refused.
-        ProtocolError: it is something else.
-    """
-    if kind == _DISCONNECT:
-        raise Disconnected
-    if kind != _CONFIRM:
-        raise ProtocolError(f"transport message is {kind:#04x}, expected a connection confirm")
-
-
 def setup_request(pdu_length: int) -> bytes:
     """Return the frame that negotiates the size of messages."""
-    return _framed(_DATA + S7Protocol().build_setup_communication_request(1, 1, pdu_length))
+    return framed_message(S7Protocol().build_setup_communication_request(1, 1, pdu_length))
 
 
 def parse_setup(message: bytes) -> int:
@@ -185,7 +113,7 @@ def variable(area: Area, block: int, start: int, size: int) -> bytes:
 def read_request(variables: Sequence[bytes], reference: int) -> bytes:
     """Return the frame that reads variables."""
     parameters = bytes((_READ, len(variables))) + b"".join(variables)
-    return _framed(_DATA + _HEADER.pack(0x32, 1, 0, reference, len(parameters), 0) + parameters)
+    return framed_message(_HEADER.pack(0x32, 1, 0, reference, len(parameters), 0) + parameters)
 
 
 def parse_read(message: bytes, count: int) -> list[ItemAnswer]:
@@ -255,11 +183,7 @@ def _write(
     protocol.sequence = reference - 1
     pdu = bytearray(protocol.build_write_request(S7Area.DB, block, start, length, data))
     pdu[20] = _AREA_CODES[area]  # header of 10, function, count and 8 bytes into the address
-    return _framed(_DATA + bytes(pdu))
-
-
-def _framed(content: bytes) -> bytes:
-    return _TPKT.pack(3, 0, _TPKT.size + len(content)) + content
+    return framed_message(bytes(pdu))
 
 
 def _parse(message: bytes) -> tuple[bytes, bytes]:

@@ -20,7 +20,6 @@ from edge_node.drivers.base import (
 )
 from edge_node.drivers.s7.codec import (
     ItemAnswer,
-    ProtocolError,
     Refused,
     check_written,
     parse_read,
@@ -32,6 +31,7 @@ from edge_node.drivers.s7.encode import Write, encode_writes
 from edge_node.drivers.s7.link import S7Link
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
+from edge_node.drivers.s7.transport import ProtocolError
 from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Device
 

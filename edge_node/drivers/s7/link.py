@@ -15,16 +15,14 @@ from edge_node.drivers.base import (
     NotUnderstood,
     Trace,
 )
-from edge_node.drivers.s7.codec import (
+from edge_node.drivers.s7.codec import Refused, parse_setup, reference_of, setup_request
+from edge_node.drivers.s7.transport import (
+    NO_REASON,
     Disconnected,
     Framer,
     ProtocolError,
-    Refused,
     check_confirmed,
     connect_request,
-    parse_setup,
-    reference_of,
-    setup_request,
 )
 from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Connection
@@ -146,11 +144,11 @@ class S7Link:
         try:
             await self._send(connect_request(_tsap(settings.local_tsap), remote))
             try:
-                check_confirmed((await self._receive())[0])
+                check_confirmed(*await self._receive())
             except (Disconnected, DeviceUnreachable) as exc:
+                reason = str(exc) if isinstance(exc, Disconnected) else NO_REASON
                 raise CannotConnect(
-                    f"{self._name} refuses the connection to {where}: wrong rack, slot or TSAP, or"
-                    " no connection is free in the CPU"
+                    f"{self._name} refuses the connection to {where}: {reason}"
                 ) from exc
             await self._send(setup_request(settings.pdu_length))
             self.pdu = parse_setup((await self._receive())[1])

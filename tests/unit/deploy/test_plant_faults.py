@@ -1,6 +1,7 @@
 import pytest
 
 from deploy.local.plant.faults import Behaviour, Fault, Faults, parse_fault
+from deploy.local.simulate_s7 import parse_s7_fault
 
 ANSWER = bytes.fromhex("0007 0000 0005 02 03 02 1234")
 
@@ -63,3 +64,15 @@ def test_a_share_is_kept_over_many_requests() -> None:
     faults = Faults([parse_fault("drop=0.25")])
     dropped = sum(not faults.behaviour(1, ANSWER).pieces for _ in range(4000))
     assert 900 < dropped < 1100
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("explode", r"not understood, expected \[DEVICE:\]KIND"),
+        ("exception=70000", "value is 70000, expected 1 to 65535"),
+    ],
+)
+def test_a_fault_that_no_s7_cpu_can_have_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_s7_fault(text)
