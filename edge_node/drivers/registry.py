@@ -3,8 +3,10 @@
 from edge_node.drivers.base import Driver, Trace
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
+from edge_node.drivers.opcua.driver import OpcUaDriver
 from edge_node.drivers.s7.driver import S7Driver
 from proto.control.devices import DeviceDocument
+from proto.control.opcua import OpcUaDevice
 from proto.control.s7 import S7Device
 
 
@@ -27,4 +29,6 @@ class Drivers:
         """
         if isinstance(document, S7Device):
             return S7Driver(document, self._trace)
+        if isinstance(document, OpcUaDevice):
+            return OpcUaDriver(document)
         return ModbusDriver(document, self._lines)

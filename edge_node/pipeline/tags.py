@@ -88,7 +88,9 @@ class TagSpec:
         tag = self.document
         if not tag.writable:
             raise ValueRefused("the tag is not writable")
-        if value is None or not isinstance(value, bool | int | float | str | bytes | list):
+        if value is None or not isinstance(
+            value, bool | int | float | str | bytes | list | DataSet
+        ):
             raise ValueRefused(f"found {value!r}, expected a {self.datatype.label}")
         if self.enumeration is not None:
             try:
@@ -261,8 +263,5 @@ def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
 
 
 def _report_rule(tag: Tag) -> ReportRule:
-    deadband = tag.deadband
-    if tag.deadband_percent and tag.low is not None and tag.high is not None:
-        deadband = (tag.high - tag.low) * tag.deadband_percent / 100
     silence_ms = None if tag.max_silence_s is None else int(tag.max_silence_s * 1000)
-    return ReportRule(deadband, silence_ms)
+    return ReportRule(tag.absolute_deadband, silence_ms)

@@ -115,6 +115,13 @@ class Tag(Document):
         """Whether the engineering value differs from the raw one."""
         return self.scale != 1.0 or self.offset != 0.0
 
+    @property
+    def absolute_deadband(self) -> float:
+        """Smallest change worth reporting, in engineering units, however it was configured."""
+        if self.deadband_percent and self.low is not None and self.high is not None:
+            return (self.high - self.low) * self.deadband_percent / 100
+        return self.deadband
+
 
 class ModbusConnection(Document):
     """One unit (slave) on a Modbus TCP server, gateway or serial line, with the device's limits."""

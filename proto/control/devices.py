@@ -5,8 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from proto.control.device import ModbusDevice
+from proto.control.opcua import OpcUaDevice
 from proto.control.s7 import S7Device
 
 DeviceDocument = Annotated[
-    ModbusDevice | S7Device, Field(discriminator="driver", description="A device, by its driver")
+    ModbusDevice | OpcUaDevice | S7Device,
+    Field(discriminator="driver", description="A device, by its driver"),
 ]
