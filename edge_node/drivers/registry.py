@@ -30,5 +30,5 @@ class Drivers:
         if isinstance(document, S7Device):
             return S7Driver(document, self._trace)
         if isinstance(document, OpcUaDevice):
-            return OpcUaDriver(document)
+            return OpcUaDriver(document, self._trace)
         return ModbusDriver(document, self._lines)

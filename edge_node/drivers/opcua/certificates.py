@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.base import CannotConnect
 from proto.control.opcua import OpcUaConnection
 
 VALID: Final = timedelta(days=5 * 365)
@@ -61,24 +61,24 @@ def load_identity(cert_file: Path, key_file: Path) -> Identity:
     """Read a certificate and its key.
 
     Raises:
-        DeviceUnreachable: one of them cannot be used; which, and why.
+        CannotConnect: one of them cannot be used; which, and why.
     """
     try:
         certificate = read_certificate(cert_file)
     except (OSError, ValueError) as exc:
-        raise DeviceUnreachable(
+        raise CannotConnect(
             f"{cert_file} cannot be used: {exc}, expected a PEM or DER certificate"
         ) from exc
     try:
         key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as exc:
-        raise DeviceUnreachable(
+        raise CannotConnect(
             f"{key_file} cannot be used: {exc}, expected an unencrypted PEM key"
         ) from exc
     if not isinstance(key, RSAPrivateKey):
-        raise DeviceUnreachable(f"{key_file}: found no RSA key, expected one")
+        raise CannotConnect(f"{key_file}: found no RSA key, expected one")
     if key.public_key() != certificate.public_key():
-        raise DeviceUnreachable(f"{key_file} is not the key of {cert_file}")
+        raise CannotConnect(f"{key_file} is not the key of {cert_file}")
     return Identity(certificate, key, cert_file)
 
 
@@ -90,7 +90,7 @@ def own_identity(settings: OpcUaConnection, now: datetime) -> Identity:
         now: the current time, UTC.
 
     Raises:
-        DeviceUnreachable: a file cannot be used or written.
+        CannotConnect: a file cannot be used or written.
     """
     if settings.cert_file is not None and settings.key_file is not None:
         return load_identity(settings.cert_file, settings.key_file)
@@ -108,7 +108,7 @@ def own_identity(settings: OpcUaConnection, now: datetime) -> Identity:
         if application_uri(identity.certificate) != settings.application_uri:
             return _make(settings, key_file, cert_file, now, "made for another application_uri")
     except OSError as exc:
-        raise DeviceUnreachable(f"{own} cannot be written: {exc.strerror or exc}") from exc
+        raise CannotConnect(f"{own} cannot be written: {exc.strerror or exc}") from exc
     return identity
 
 
@@ -157,7 +157,7 @@ class TrustList:
             now: the current time, UTC.
 
         Raises:
-            DeviceUnreachable: it is not trusted; with both fingerprints and what to do.
+            CannotConnect: it is not trusted; with both fingerprints and what to do.
         """
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             log.warning(
@@ -179,14 +179,14 @@ class TrustList:
             else:
                 self._reject(server, certificate)
         except OSError as exc:
-            raise DeviceUnreachable(f"{self._trusted} cannot be used: {exc}") from exc
+            raise CannotConnect(f"{self._trusted} cannot be used: {exc}") from exc
 
     def _check_pin(self, pin: Path, certificate: x509.Certificate) -> None:
         pinned = read_certificate(pin)
         if pinned == certificate:
             return
         kept = _save(self._rejected, pin.name, certificate)
-        raise DeviceUnreachable(
+        raise CannotConnect(
             f"the server shows another certificate than before: SHA-256"
             f" {fingerprint(certificate)}, expected {fingerprint(pinned)}; if that is right,"
             f" replace {pin} by {kept}"
@@ -211,7 +211,7 @@ class TrustList:
 
     def _reject(self, server: str, certificate: x509.Certificate) -> None:
         kept = _save(self._rejected, f"{server}.der", certificate)
-        raise DeviceUnreachable(
+        raise CannotConnect(
             f"the server's certificate is not trusted: SHA-256 {fingerprint(certificate)},"
             f" subject {certificate.subject.rfc4514_string()}; to trust it, move {kept} to"
             f" {self._trusted}"
@@ -257,7 +257,7 @@ def _make(
     """Make a self-signed certificate as OPC 10000-6 6.2.2 wants it, and keep it."""
     key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     if not isinstance(key, RSAPrivateKey):
-        raise DeviceUnreachable(f"{key_file}: found no RSA key, expected one")
+        raise CannotConnect(f"{key_file}: found no RSA key, expected one")
     host = socket.gethostname()
     common_name = settings.session_name[:_LONGEST_URI]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

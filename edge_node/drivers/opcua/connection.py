@@ -18,7 +18,7 @@ from asyncua import Client, ua
 from asyncua.crypto import security_policies
 from asyncua.crypto.uacrypto import x509_from_der
 
-from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.base import CannotConnect, Trace
 from edge_node.drivers.opcua.certificates import (
     Identity,
     TrustList,
@@ -27,6 +27,7 @@ from edge_node.drivers.opcua.certificates import (
     utc_now,
 )
 from edge_node.drivers.opcua.reasons import CERTIFICATE_CODES, describe_status, explain_server
+from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection, SecurityPolicyName
 
 _T = TypeVar("_T")
@@ -77,7 +78,7 @@ def load_credentials(
     """Read, and where need be make, what the connection needs; takes a while the first time.
 
     Raises:
-        DeviceUnreachable: something cannot be read or made.
+        CannotConnect: something cannot be read or made.
     """
     own = None if settings.security_policy == "None" else own_identity(settings, utc_now())
     user = None
@@ -90,7 +91,7 @@ def _read_password(settings: OpcUaConnection, environment: Mapping[str, str]) ->
     if settings.password_env is not None:
         password = environment.get(settings.password_env)
         if password is None:
-            raise DeviceUnreachable(f"password_env: variable {settings.password_env!r} is not set")
+            raise CannotConnect(f"password_env: variable {settings.password_env!r} is not set")
         return password
     if settings.password_file is not None:
         return _first_line(settings.password_file)
@@ -101,21 +102,62 @@ def _first_line(file: Path) -> str:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
-        raise DeviceUnreachable(f"password_file: {file} cannot be read: {exc}") from exc
+        raise CannotConnect(f"password_file: {file} cannot be read: {exc}") from exc
     if not lines or not lines[0]:
-        raise DeviceUnreachable(f"password_file: {file} is empty, expected the password")
+        raise CannotConnect(f"password_file: {file} is empty, expected the password")
     return lines[0]
 
 
-async def connect(settings: OpcUaConnection, credentials: Credentials) -> Client:
+class _CountedClient(Client):  # type: ignore[misc]  # an untyped library
+    """The library's client, with its bytes counted and shown."""
+
+    def __init__(self, url: str, timeout: float, traffic: Traffic, trace: Trace | None) -> None:
+        super().__init__(url, timeout=timeout)
+        self._traffic = traffic
+        self._trace = trace
+
+    async def connect_socket(self) -> None:
+        """Connect, and listen in on both directions."""
+        await super().connect_socket()
+        protocol = self.uaclient.protocol
+        receive, send = protocol.data_received, protocol.transport.write
+        traffic, trace = self._traffic, self._trace
+
+        def received(data: bytes) -> None:
+            traffic.bytes_received += len(data)
+            if trace is not None:
+                trace("received", bytes(data))
+            receive(data)
+
+        def sent(data: bytes) -> None:
+            traffic.bytes_sent += len(data)
+            if trace is not None:
+                trace("sent", bytes(data))
+            send(data)
+
+        protocol.data_received, protocol.transport.write = received, sent
+
+
+async def connect(
+    settings: OpcUaConnection,
+    credentials: Credentials,
+    traffic: Traffic,
+    trace: Trace | None = None,
+) -> Client:
     """Connect, open a secure channel, create and activate a session.
 
+    Args:
+        settings: how.
+        credentials: what proves who we are.
+        traffic: counts the bytes.
+        trace: is told the bytes.
+
     Raises:
-        DeviceUnreachable: which step failed, why, and what can be done about it.
+        CannotConnect: which step failed, why, and what can be done about it.
     """
     # The library logs what it raises as well; it is told here, once, in plain words.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
-    return await _Connector(settings, credentials).connect()
+    return await _Connector(settings, credentials, traffic, trace).connect()
 
 
 async def disconnect(client: Client) -> None:
@@ -129,8 +171,16 @@ async def disconnect(client: Client) -> None:
 
 
 class _Connector:
-    def __init__(self, settings: OpcUaConnection, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        settings: OpcUaConnection,
+        credentials: Credentials,
+        traffic: Traffic,
+        trace: Trace | None,
+    ) -> None:
         self._settings = settings
+        self._traffic = traffic
+        self._trace = trace
         self._credentials = credentials
         self._where = settings.url
 
@@ -147,11 +197,11 @@ class _Connector:
 
     def _make_client(self) -> Client:
         settings = self._settings
-        client = Client(settings.url, timeout=settings.timeout_s)
-        if client.server_url.port is None:
-            parts = client.server_url
-            netloc = f"{parts.netloc}:{_DEFAULT_PORT}"
-            client = Client(parts._replace(netloc=netloc).geturl(), timeout=settings.timeout_s)
+        url = settings.url
+        if urlsplit(url).port is None:
+            parts = urlsplit(url)
+            url = parts._replace(netloc=f"{parts.netloc}:{_DEFAULT_PORT}").geturl()
+        client = _CountedClient(url, settings.timeout_s, self._traffic, self._trace)
         client.uaclient.pre_request_hook = None
         client.application_uri = settings.application_uri
         client.product_uri = "urn:nexus-edge"
@@ -164,7 +214,7 @@ class _Connector:
             "tell its endpoints", client.connect_and_get_server_endpoints()
         )
         if not endpoints:
-            raise DeviceUnreachable(
+            raise CannotConnect(
                 f"{self._where} has no endpoint of this URL: the path behind host and port may be"
                 " wrong"
             )
@@ -180,7 +230,7 @@ class _Connector:
             (e for e in offered if e.SecurityPolicyUri == policy and e.SecurityMode == mode), None
         )
         if found is None:
-            raise DeviceUnreachable(
+            raise CannotConnect(
                 f"{self._where} does not offer security_policy {settings.security_policy!r} with"
                 f" security_mode {settings.mode!r}, it offers {_list_offers(offered)}"
             )
@@ -193,7 +243,7 @@ class _Connector:
         tokens = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
         if tokens and wanted not in tokens:
             names = ", ".join(_TOKENS.get(token, str(token)) for token in sorted(tokens))
-            raise DeviceUnreachable(
+            raise CannotConnect(
                 f"{self._where} takes no sign-in by {_TOKENS[wanted]} here, it takes {names}"
             )
 
@@ -222,15 +272,15 @@ class _Connector:
         try:
             certificate = x509_from_der(endpoint.ServerCertificate)
         except ValueError as exc:
-            raise DeviceUnreachable(f"{self._where} shows no usable certificate: {exc}") from exc
+            raise CannotConnect(f"{self._where} shows no usable certificate: {exc}") from exc
         if certificate is None:
-            raise DeviceUnreachable(f"{self._where} shows no certificate")
+            raise CannotConnect(f"{self._where} shows no certificate")
         trust = TrustList(settings.pki_dir, settings.trust)
         url = client.server_url
         try:
             trust.check(f"{url.hostname}_{url.port}", certificate, utc_now())
-        except DeviceUnreachable as exc:
-            raise DeviceUnreachable(f"{self._where}: {exc}") from exc
+        except CannotConnect as exc:
+            raise CannotConnect(f"{self._where}: {exc}") from exc
         policy = POLICIES[settings.security_policy](
             certificate, credentials.own.certificate, credentials.own.key, _MODES[settings.mode]
         )
@@ -251,19 +301,19 @@ class _Connector:
         try:
             return await step
         except TimeoutError as exc:
-            raise DeviceUnreachable(
+            raise CannotConnect(
                 f"{self._where} did not {what} within {self._settings.timeout_s:g} s"
             ) from exc
         except ua.UaStatusCodeError as exc:
-            raise DeviceUnreachable(f"{self._where}: {self._explain(exc.code, what)}") from exc
+            raise CannotConnect(f"{self._where}: {self._explain(exc.code, what)}") from exc
         except OSError as exc:
             reason = exc.strerror or str(exc) or "the connection was closed"
             if certificate and self._credentials.own is not None:
                 reason = f"{reason}; {self._certificate_advice()}"
             what = "cannot be reached" if exc.errno is not None else f"did not {what}"
-            raise DeviceUnreachable(f"{self._where} {what}: {reason}") from exc
+            raise CannotConnect(f"{self._where} {what}: {reason}") from exc
         except (ua.UaError, ValueError) as exc:
-            raise DeviceUnreachable(f"{self._where} did not {what}: {exc}") from exc
+            raise CannotConnect(f"{self._where} did not {what}: {exc}") from exc
 
     def _explain(self, code: int, what: str) -> str:
         if code in CERTIFICATE_CODES and self._credentials.own is not None:

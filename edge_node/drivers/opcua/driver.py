@@ -16,22 +16,28 @@ from edge_node.drivers.base import (
     RawValue,
     RequestRejected,
     TagInfo,
+    Trace,
 )
 from edge_node.drivers.opcua.connection import load_credentials
 from edge_node.drivers.opcua.loop import AsyncioLoop
 from edge_node.drivers.opcua.points import compile_points
 from edge_node.drivers.opcua.server import Server
+from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaDevice
 
 
 class OpcUaDriver:
     """One OPC UA server.
 
+    Args:
+        document: the device.
+        trace: is told the bytes on the wire; encrypted ones where there is encryption.
+
     Raises:
         ConfigError: the document's addresses cannot work.
     """
 
-    def __init__(self, document: OpcUaDevice) -> None:
+    def __init__(self, document: OpcUaDevice, trace: Trace | None = None) -> None:
         self._name = document.name
         self._settings = document.connection
         points = compile_points(document)
@@ -45,6 +51,8 @@ class OpcUaDriver:
         )
         self._groups = points
         self._points = {point.name: point for group in points.values() for point in group}
+        self.traffic = Traffic()
+        self._trace = trace
         self._loop = AsyncioLoop()
         self._server: Server | None = None
 
@@ -57,7 +65,14 @@ class OpcUaDriver:
         try:
             credentials = await trio.to_thread.run_sync(load_credentials, self._settings)
             await self._loop.start()
-            self._server = Server(self._settings, self._groups, self._intervals, self.subscribed)
+            self._server = Server(
+                self._settings,
+                self._groups,
+                self._intervals,
+                followed=self.subscribed,
+                traffic=self.traffic,
+                trace=self._trace,
+            )
             await self._loop.run(self._server.start, credentials)
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
@@ -97,6 +112,7 @@ class OpcUaDriver:
         try:
             await self._loop.run(self._connected().write, point, value)
         except RequestRejected as exc:
+            self.traffic.errors["refused"] += 1
             raise RequestRejected(f"{self._name} tag {tag!r}: {exc}") from exc
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
@@ -115,4 +131,5 @@ class OpcUaDriver:
         return self._server
 
     def _named(self, cause: DeviceUnreachable) -> DeviceUnreachable:
-        return DeviceUnreachable(f"{self._name}: {cause}")
+        self.traffic.errors[cause.kind] += 1
+        return type(cause)(f"{self._name}: {cause}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 from asyncua import ua
 
-from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, DeviceUnreachable
+from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, DeviceUnreachable, NotUnderstood
 from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
 from edge_node.drivers.opcua.notifications import Notification, parse_publish
@@ -227,7 +227,7 @@ class Monitor:
                     continue
                 raise DeviceUnreachable(f"{self._where} publishes no more: {exc}") from exc
             except WireError as exc:
-                raise DeviceUnreachable(f"{self._where}: {exc}") from exc
+                raise NotUnderstood(f"{self._where}: {exc}") from exc
             finally:
                 self._publishers -= 1
             self._heard_at = time.monotonic()

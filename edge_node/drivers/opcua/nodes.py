@@ -119,7 +119,7 @@ def _parse_identifier(kind: str, rest: str, text: str) -> Identifier:
     try:
         return UUID(rest) if kind == "g" else b64decode(rest, validate=True)
     except ValueError as exc:
-        expected = "a GUID" if kind == "g" else "base64"
+        expected = "GUID" if kind == "g" else "base64"
         raise ValueError(f"address {text!r}: {kind}={rest} is no {expected}") from exc
 
 

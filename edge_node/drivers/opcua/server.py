@@ -7,7 +7,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -19,6 +19,7 @@ from edge_node.drivers.base import (
     PollResult,
     RawValue,
     RequestRejected,
+    Trace,
 )
 from edge_node.drivers.opcua.connection import Credentials, connect, disconnect
 from edge_node.drivers.opcua.inbox import Inbox
@@ -31,7 +32,10 @@ from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.structures import Layouts
 from edge_node.drivers.opcua.typefinder import find_layouts
 from edge_node.drivers.opcua.writing import call_method, write_value
+from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection
+
+_E = TypeVar("_E", bound=BaseException)
 
 _READ_BACK_S: Final = 0.1
 """How soon a value that was written is looked at again; gateways take a moment."""
@@ -47,6 +51,8 @@ class Server:
         groups: poll group → points.
         intervals: poll group → seconds.
         followed: the groups that the server is to tell of.
+        traffic: counts what goes over the wire.
+        trace: is told the bytes.
 
     Attributes:
         inbox: what the server told.
@@ -57,13 +63,18 @@ class Server:
         settings: OpcUaConnection,
         groups: Mapping[str, Sequence[Point]],
         intervals: Mapping[str, float],
+        *,
         followed: Collection[str],
+        traffic: Traffic,
+        trace: Trace | None = None,
     ) -> None:
         self.inbox = Inbox(groups)
         self._settings = settings
         self._groups = groups
         self._intervals = intervals
         self._followed = followed
+        self._traffic = traffic
+        self._trace = trace
         readable = [p for group in groups.values() for p in group if p.method is None]
         self._items = [Item(point, handle) for handle, point in enumerate(readable)]
         self._by_name = {item.point.name: item for item in self._items}
@@ -81,7 +92,8 @@ class Server:
             DeviceUnreachable: with the step that failed and what can be done.
         """
         settings = self._settings
-        session = Session(await connect(settings, credentials), settings)
+        client = await connect(settings, credentials, self._traffic, self._trace)
+        session = Session(client, settings, self._traffic)
         self._session = session
         try:
             await session.look_around()
@@ -106,10 +118,10 @@ class Server:
         Raises:
             DeviceUnreachable: no answer, or the connection is gone.
         """
-        session, monitor = self._connected()
+        _, monitor = self._connected()
         points = self._groups[group]
         items = [self._by_name[point.name] for point in points if point.method is None]
-        requests = session.requests
+        requests = self._traffic.requests
         now = time.monotonic()
         await self._find([i for i in items if i.node is None and (i.retry_at or 0) <= now])
         result = PollResult(now_ms(), [None] * len(points), {}, 0, {}, [now_ms()] * len(points))
@@ -121,7 +133,8 @@ class Server:
         if group in self._followed:
             self.inbox.bad(group).update(result.bad)
             await monitor.follow(group, self._intervals[group], items)
-        result.requests = session.requests - requests
+        self._traffic.quarantined = sum(item.retry_at is not None for item in self._items)
+        result.requests = self._traffic.requests - requests
         return result
 
     async def write(self, point: Point, value: RawValue) -> None:
@@ -174,8 +187,10 @@ class Server:
                 tasks.create_task(session.watch())
                 tasks.create_task(session.keep_channel())
                 tasks.create_task(monitor.run())
-        except* (DeviceUnreachable, ServiceRefused) as group:
-            self.inbox.fail(DeviceUnreachable(str(_first(group))))
+        except* DeviceUnreachable as group:
+            self.inbox.fail(_first(group))
+        except* ServiceRefused as group:
+            self.inbox.fail(DeviceUnreachable(f"{self._settings.url}: {_first(group)}"))
         except* Exception as group:  # a crash stays with its device
             log.exception("opcua_crashed", url=self._settings.url)
             crash = _first(group)
@@ -265,8 +280,6 @@ def _as_float32(value: RawValue) -> bytes:
     return struct.pack(f"<{len(values)}f", *values)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(group: BaseExceptionGroup[_E]) -> _E:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -14,7 +14,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.base import DeviceUnreachable, NoAnswer, NotUnderstood
 from edge_node.drivers.opcua.nodes import (
     ROOT,
     Address,
@@ -26,6 +26,7 @@ from edge_node.drivers.opcua.nodes import (
 from edge_node.drivers.opcua.profiles import PROFILES, Profile, batch_size, detect_profile
 from edge_node.drivers.opcua.reasons import TOO_LARGE_CODES, explain_node, explain_server
 from edge_node.drivers.opcua.wire import Sample, WireError, decode_values
+from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection
 
 _FATAL: Final = frozenset(
@@ -83,21 +84,21 @@ class Session:
     Args:
         client: connected and signed in.
         settings: how.
+        traffic: counts requests, refusals and how long answers take.
 
     Attributes:
         namespaces: the server's NamespaceArray.
         profile: what it can take.
         heard_at: when something last came from the server, by the monotonic clock.
-        requests: how many were sent.
     """
 
-    def __init__(self, client: Client, settings: OpcUaConnection) -> None:
+    def __init__(self, client: Client, settings: OpcUaConnection, traffic: Traffic) -> None:
         self.client = client
         self.settings = settings
         self.namespaces: list[str] = []
         self.profile: Profile = PROFILES["default"]
         self.heard_at = time.monotonic()
-        self.requests = 0
+        self.traffic = traffic
         self._limits: dict[str, int] = {}
         self._where = settings.url
 
@@ -114,22 +115,24 @@ class Session:
         if protocol is None:
             raise DeviceUnreachable(f"{self._where} closed the connection")
         timeout = self.settings.timeout_s if timeout_s is None else timeout_s
-        self.requests += 1
+        sent_at = time.monotonic()
         try:
             answer: Buffer = await protocol.send_request(request, timeout)
         except UaStatusCodeError as exc:
             self.heard_at = time.monotonic()
+            self.traffic.errors["refused"] += 1
             if exc.code in _FATAL:
                 raise DeviceUnreachable(f"{self._where}: {explain_server(exc.code)}") from exc
             raise ServiceRefused(exc.code) from exc
         except TimeoutError as exc:
             name = type(request).__name__.removesuffix("Request")
-            raise DeviceUnreachable(
-                f"{self._where} did not answer {name} within {timeout:g} s"
-            ) from exc
+            raise NoAnswer(f"{self._where} did not answer {name} within {timeout:g} s") from exc
         except (OSError, UaError) as exc:
             raise DeviceUnreachable(f"{self._where}: {exc or 'connection closed'}") from exc
         self.heard_at = time.monotonic()
+        if timeout:
+            self.traffic.requests += 1
+            self.traffic.latency.add(self.heard_at - sent_at)
         return answer
 
     async def ask(self, request: Any, answer_type: type) -> Any:
@@ -138,7 +141,7 @@ class Session:
         try:
             answer = struct_from_binary(answer_type, data)
         except Exception as exc:  # the library raises whatever its parts do
-            raise DeviceUnreachable(
+            raise NotUnderstood(
                 f"{self._where}: an answer is no {answer_type.__name__}: {exc}"
             ) from exc
         return answer
@@ -263,9 +266,9 @@ class Session:
         try:
             samples, _ = decode_values(body, 0)
         except WireError as exc:
-            raise DeviceUnreachable(f"{self._where}: {exc}") from exc
+            raise NotUnderstood(f"{self._where}: {exc}") from exc
         if len(samples) != len(batch):
-            raise DeviceUnreachable(
+            raise NotUnderstood(
                 f"{self._where} answered {len(samples)} values to a read of {len(batch)} nodes"
             )
         return samples

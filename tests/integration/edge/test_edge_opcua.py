@@ -1,0 +1,101 @@
+"""An OPC UA server on a real socket, published by an edge node to a real broker."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from asyncua import ua
+
+from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import Metric
+from tests.integration.edge.bench import Listener, node_document, running
+from tests.integration.edge.edge_broker import Broker
+from tests.integration.opcua_rig import URI, OpcUaServer, add_variable, plain_nodes
+
+pytestmark = pytest.mark.trio
+
+
+async def press_nodes(server: Any, index: int) -> None:
+    await plain_nodes(server, index)
+    await add_variable(server, index, "curve", [1.0, 2.0], ua.VariantType.Double)
+
+
+@pytest.fixture
+def server() -> Iterator[OpcUaServer]:
+    one = OpcUaServer(press_nodes).start()
+    yield one
+    one.stop()
+
+
+def press_device(url: str) -> dict[str, Any]:
+    def node(name: str) -> str:
+        return f"nsu={URI};s={name}"
+
+    return {
+        "name": "press",
+        "driver": "opcua",
+        "connection": {"url": url, "timeout_s": 2.0, "watchdog_s": 1.0},
+        "poll_groups": [
+            {"name": "told", "interval_s": 0.1},
+            {"name": "asked", "interval_s": 0.1, "mode": "poll"},
+        ],
+        "tags": [
+            {"name": "temp", "address": node("temp"), "datatype": "double", "writable": True},
+            {"name": "hot", "address": node("temp"), "datatype": "double", "scale": 0.1},
+            {"name": "count", "address": node("count"), "datatype": "int32"},
+            {"name": "curve", "address": node("curve"), "datatype": "double", "array": True},
+            {"name": "nowhere", "address": node("nowhere"), "datatype": "int16"},
+            {
+                "name": "name",
+                "address": node("name"),
+                "datatype": "string",
+                "poll_group": "asked",
+                "writable": True,
+            },
+        ],
+    }
+
+
+async def test_a_server_is_born_told_written_lost_and_found(
+    edge_broker: Broker, heard: Listener, server: OpcUaServer, tmp_path: Path
+) -> None:
+    async with running(node_document(edge_broker, tmp_path, press_device(server.url))):
+        birth = await heard.wait("DBIRTH")
+        assert birth.metric("temp").datatype is DataType.DOUBLE
+        assert birth.metric("temp").value == 20.5
+        assert birth.metric("hot").value == pytest.approx(2.05)
+        assert birth.metric("count").value == 7
+        assert birth.metric("curve").datatype is DataType.DOUBLE_ARRAY
+        assert birth.metric("curve").value == [1.0, 2.0]
+        assert birth.metric("name").value == "press"
+        assert birth.metric("nowhere").value is None
+
+        when = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
+        told = ua.DataValue(ua.Variant(8, ua.VariantType.Int32), SourceTimestamp=when)
+        await trio.to_thread.run_sync(server.write_data, "count", told)
+        said = await heard.wait_value("press", "count", 8)
+        times = [metric.timestamp_ms for metric in said.payload.metrics if metric.value == 8]
+        assert times == [int(when.timestamp() * 1000)]
+        await trio.to_thread.run_sync(server.write, "name", "mill")
+        await heard.wait_value("press", "name", "mill")
+
+        heard.command(
+            "DCMD",
+            [Metric("temp", DataType.DOUBLE, 33.0), Metric("name", DataType.STRING, "saw")],
+            "press",
+        )
+        await heard.wait_value("press", "temp", 33.0)
+        await heard.wait_value("press", "name", "saw")
+        assert await trio.to_thread.run_sync(server.read, "temp") == 33.0
+
+        await trio.to_thread.run_sync(server.add, "nowhere", 5, ua.VariantType.Int16)
+        await heard.wait_value("press", "nowhere", 5)
+
+        await trio.to_thread.run_sync(server.stop)
+        await heard.wait("DDEATH")
+        await trio.to_thread.run_sync(server.start)
+        again = await heard.wait("DBIRTH", 2)
+        assert again.metric("temp").value == 20.5
