@@ -19,24 +19,20 @@ from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
 from edge_node.drivers.opcua.notifications import Notification, parse_publish
 from edge_node.drivers.opcua.reasons import (
-    FILTER_CODES,
     LOST_NODE_CODES,
-    TOO_LARGE_CODES,
-    explain_node,
     explain_server,
     has_overflowed,
     plain_code,
 )
 from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.structures import Layouts
+from edge_node.drivers.opcua.subscriptions import Subscriptions
 from edge_node.drivers.opcua.typefinder import find_layouts
 from edge_node.drivers.opcua.wire import Sample, WireError
 
 _PUBLISHERS: Final = 2
 """Publish requests that wait at the server: one more than is being answered."""
-_MOST_NOTIFICATIONS: Final = 10_000
 _TICK_S: Final = 1.0
-_MOST_KEEP_ALIVES: Final = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -65,11 +61,10 @@ class Monitor:
         self._inbox = inbox
         self._taker = taker
         self._layouts = layouts
-        self._subscriptions: dict[str, int] = {}
+        self._subscriptions = Subscriptions(session, self._tell_bad)
         self._followed: list[Item] = []
         self._acknowledgements: deque[Any] = deque()
         self._heard_at = time.monotonic()
-        self._silence_s = 0.0
         self._publishers = 0
         self._where = session.settings.url
 
@@ -81,14 +76,15 @@ class Monitor:
         """
         if group in self._subscriptions:
             return
-        self._subscriptions[group] = await self._create_subscription(interval_s)
+        await self._subscriptions.create(group, interval_s)
         self._followed += items
         now = time.monotonic()
         for item in items:
             item.heard_at = now
             if item.node is None:
                 item.postpone(now)
-        await self._create_items(group, [item for item in items if item.node is not None])
+        await self._subscriptions.add(group, [item for item in items if item.node is not None])
+        self._inbox.tell()
 
     async def run(self) -> None:
         """Take what the server tells, and mend; return only by raising.
@@ -102,103 +98,6 @@ class Monitor:
             tasks.create_task(self._mend_forever())
             if self._session.settings.recheck_s:
                 tasks.create_task(self._recheck_forever())
-
-    # Subscriptions and items.
-
-    async def _create_subscription(self, interval_s: float) -> int:
-        settings = self._session.settings
-        keep_alives = _count(settings.watchdog_s / 2, interval_s)
-        request = ua.CreateSubscriptionRequest()
-        parameters = request.Parameters
-        parameters.RequestedPublishingInterval = 1000 * interval_s
-        parameters.RequestedMaxKeepAliveCount = keep_alives
-        parameters.RequestedLifetimeCount = max(
-            3 * keep_alives, _count(settings.session_timeout_s, interval_s)
-        )
-        parameters.MaxNotificationsPerPublish = _MOST_NOTIFICATIONS
-        parameters.PublishingEnabled = True
-        try:
-            answer = await self._session.ask(request, ua.CreateSubscriptionResponse)
-        except ServiceRefused as exc:
-            raise DeviceUnreachable(f"{self._where} gave no subscription: {exc}") from exc
-        given = answer.Parameters
-        keep_alive_s = given.RevisedPublishingInterval * given.RevisedMaxKeepAliveCount / 1000
-        self._silence_s = max(self._silence_s, 2 * keep_alive_s + settings.timeout_s)
-        if given.RevisedPublishingInterval > 1000 * interval_s:
-            log.info(
-                "opcua_interval_revised",
-                url=self._where,
-                asked_s=interval_s,
-                given_s=given.RevisedPublishingInterval / 1000,
-            )
-        return int(given.SubscriptionId)
-
-    async def _create_items(self, group: str, items: Sequence[Item]) -> None:
-        waiting = list(items)
-        while waiting:
-            size = self._session.limit("monitor")
-            batch, waiting = waiting[:size], waiting[size:]
-            try:
-                results = await self._ask_items(group, batch)
-            except ServiceRefused as exc:
-                if exc.code in TOO_LARGE_CODES and len(batch) > 1:
-                    self._session.learn_limit("monitor", len(batch))
-                    waiting = batch + waiting
-                    continue
-                raise DeviceUnreachable(f"{self._where} follows no items: {exc}") from exc
-            waiting += self._note_items(batch, results)
-        self._inbox.tell()
-
-    async def _ask_items(self, group: str, batch: Sequence[Item]) -> Sequence[Any]:
-        request = ua.CreateMonitoredItemsRequest()
-        request.Parameters.SubscriptionId = self._subscriptions[group]
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.ItemsToCreate = [
-            ua.MonitoredItemCreateRequest(
-                ItemToMonitor=ua.ReadValueId(NodeId=item.node, AttributeId=ua.AttributeIds.Value),
-                MonitoringMode=ua.MonitoringMode.Reporting,
-                RequestedParameters=self._parameters(item),
-            )
-            for item in batch
-        ]
-        answer = await self._session.ask(request, ua.CreateMonitoredItemsResponse)
-        results: Sequence[Any] = answer.Results
-        return results
-
-    def _parameters(self, item: Item) -> Any:
-        point = item.point
-        parameters = ua.MonitoringParameters()
-        parameters.ClientHandle = item.handle
-        parameters.SamplingInterval = point.sampling_ms
-        parameters.QueueSize = point.queue_size
-        parameters.DiscardOldest = True
-        is_plain = point.trigger == 1 and not point.deadband
-        if not is_plain and item.with_filter and self._session.profile.filters:
-            change_filter = ua.DataChangeFilter()
-            change_filter.Trigger = ua.DataChangeTrigger(point.trigger)
-            change_filter.DeadbandType = 1 if point.deadband else 0
-            change_filter.DeadbandValue = point.deadband
-            parameters.Filter = change_filter
-        return parameters
-
-    def _note_items(self, batch: Sequence[Item], results: Sequence[Any]) -> list[Item]:
-        """Note what became of items; return those to be asked for again at once."""
-        again: list[Item] = []
-        now = time.monotonic()
-        for item, result in zip(batch, results, strict=True):
-            code = result.StatusCode.value
-            if result.StatusCode.is_good():
-                item.server_id = result.MonitoredItemId
-                item.heard_at = now
-                item.recover()
-            elif plain_code(code) in FILTER_CODES and item.with_filter:
-                item.with_filter = False  # the edge has its own deadband
-                again.append(item)
-            else:
-                item.server_id = None
-                item.postpone(now)
-                self._tell_bad(item, explain_node(code))
-        return again
 
     def _tell_bad(self, item: Item, reason: str) -> None:
         point = item.point
@@ -285,7 +184,7 @@ class Monitor:
         while True:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
-            if self._subscriptions and now - self._heard_at > self._silence_s:
+            if self._subscriptions and now - self._heard_at > self._subscriptions.silence_s:
                 raise DeviceUnreachable(
                     f"{self._where}: nothing was published for {now - self._heard_at:.0f} s, not"
                     " even that nothing changed"
@@ -302,7 +201,7 @@ class Monitor:
     async def _try_again(self, items: Sequence[Item]) -> None:
         """Find the nodes of items and follow them anew."""
         now = time.monotonic()
-        await self._release([item for item in items if item.server_id is not None])
+        await self._subscriptions.remove([item for item in items if item.server_id is not None])
         nodes = await self._session.resolve([item.point.address for item in items])
         groups: dict[str, list[Item]] = {}
         for item, node in zip(items, nodes, strict=True):
@@ -314,23 +213,8 @@ class Monitor:
                 item.node = node
                 groups.setdefault(item.point.group, []).append(item)
         for group, found in groups.items():
-            await self._create_items(group, found)
-
-    async def _release(self, items: Sequence[Item]) -> None:
-        """Give monitored items back; that they may be gone already is why."""
-        groups: dict[str, list[Item]] = {}
-        for item in items:
-            groups.setdefault(item.point.group, []).append(item)
-        for group, found in groups.items():
-            request = ua.DeleteMonitoredItemsRequest()
-            request.Parameters.SubscriptionId = self._subscriptions[group]
-            request.Parameters.MonitoredItemIds = [item.server_id for item in found]
-            try:
-                await self._session.ask(request, ua.DeleteMonitoredItemsResponse)
-            except ServiceRefused as exc:
-                log.debug("opcua_items_not_deleted", url=self._where, reason=str(exc))
-            for item in found:
-                item.server_id = None
+            await self._subscriptions.add(group, found)
+        self._inbox.tell()
 
     async def _recheck_forever(self) -> None:
         recheck_s = self._session.settings.recheck_s
@@ -370,10 +254,6 @@ class Monitor:
 def _differs(told: Sample | None, read: Sample) -> bool:
     """Whether a value that was read should have been told."""
     return told is not None and (told.value, told.status) != (read.value, read.status)
-
-
-def _count(span_s: float, interval_s: float) -> int:
-    return max(1, min(_MOST_KEEP_ALIVES, int(span_s / max(interval_s, 0.05))))
 
 
 def now_ms() -> int:
