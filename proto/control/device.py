@@ -123,6 +123,10 @@ class Tag(Document):
         return self.deadband
 
 
+_HIGHEST_UNIT = 247
+"""Modbus over serial line V1.02 2.2."""
+
+
 class ModbusConnection(Document):
     """One unit (slave) on a Modbus TCP server, gateway or serial line, with the device's limits."""
 
@@ -144,6 +148,10 @@ class ModbusConnection(Document):
     parity: Literal["none", "even", "odd"] = "even"
     stop_bits: Literal[1, 2] = 1
     unit_id: int = Field(default=1, ge=0, le=255)
+    """Which unit at that address. With RTU frames 0 is everyone: what is written goes to all units
+    of the line, none answers, and nothing is read."""
+    broadcast_pause_s: float = Field(default=0.1, ge=0, le=10)
+    """Silence kept after a write to everyone, in which the units do what they were told."""
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     word_order: WordOrder = "big"
     """Default of the device's tags."""
@@ -170,6 +178,11 @@ class ModbusConnection(Document):
     mask_write: bool = False
     """Bits of registers are written by function 22 where the device has it; else by reading,
     changing and writing the register."""
+
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether all units of a line are meant (Modbus over serial line V1.02 2.1)."""
+        return self.unit_id == 0 and self.transport in {"rtu", "rtu-over-tcp"}
 
     @model_validator(mode="after")
     def _check_transport(self) -> Self:
@@ -200,8 +213,11 @@ class ModbusConnection(Document):
     @model_validator(mode="after")
     def _check_frames(self) -> Self:
         if self.transport in {"rtu", "rtu-over-tcp"}:
-            if not 1 <= self.unit_id <= 247:
-                raise ValueError(f"unit_id is {self.unit_id}, expected 1 to 247 with RTU frames")
+            if self.unit_id > _HIGHEST_UNIT:
+                raise ValueError(
+                    f"unit_id is {self.unit_id}, expected 1 to {_HIGHEST_UNIT} with RTU frames, or"
+                    " 0 for all units at once"
+                )
             if self.max_in_flight > 1:
                 raise ValueError(
                     f"max_in_flight is {self.max_in_flight}, expected 1 with RTU frames, which have"
@@ -212,19 +228,26 @@ class ModbusConnection(Document):
 
 ModbusDatatype = Literal[
     "bool",
+    "int8",
+    "uint8",
     "int16",
     "uint16",
     "int32",
     "uint32",
     "int64",
     "uint64",
+    "float16",
     "float32",
     "float64",
     "bcd16",
     "bcd32",
+    "bcd64",
     "string",
 ]
-"""``bcd16`` and ``bcd32`` hold four and eight decimal digits, one in each half of a byte."""
+"""``int8`` and ``uint8`` are half a register. ``bcd16``, ``bcd32`` and ``bcd64`` hold four, eight
+and sixteen decimal digits, one in each half of a byte."""
+
+TextEncoding = Literal["utf-8", "latin-1", "cp1252", "shift_jis", "gb18030", "utf-16"]
 
 
 class ModbusTag(Tag):
@@ -241,6 +264,14 @@ class ModbusTag(Tag):
     word_order: WordOrder | None = None
     swap_bytes: bool = False
     """The two bytes of each register stand exchanged, whatever the word order says."""
+    byte: Literal["high", "low"] | None = None
+    """Which half of the register an ``int8`` or ``uint8`` is; the low one when absent."""
+    encoding: TextEncoding | None = None
+    """Of a string; UTF-8 when absent, and Latin-1 where the bytes are no UTF-8. ``utf-16`` is one
+    character to a register."""
+    write_only: bool = False
+    """The tag is written and never read, for commands that a device does not let be read; its value
+    is what was written last, as far as this process knows."""
 
     @model_validator(mode="after")
     def _check_modbus_tag(self) -> Self:
@@ -249,6 +280,17 @@ class ModbusTag(Tag):
                 f"length is {self.length} for datatype {self.datatype!r},"
                 " expected it exactly for strings"
             )
+        if self.byte is not None and self.datatype not in {"int8", "uint8"}:
+            raise ValueError(
+                f"byte is {self.byte!r} for datatype {self.datatype!r}, expected it for int8, uint8"
+            )
+        if self.encoding is not None and self.datatype != "string":
+            raise ValueError(
+                f"encoding is {self.encoding!r} for datatype {self.datatype!r}, expected it for"
+                " strings"
+            )
+        if self.write_only and not self.writable:
+            raise ValueError("write_only is true, expected writable = true with it")
         if self.datatype in {"string", "bool"} and self.is_scaled:
             raise ValueError(f"scale and offset do not apply to datatype {self.datatype!r}")
         if self.datatype in {"string", "bool"} and (self.deadband or self.deadband_percent):

@@ -188,6 +188,72 @@ async def test_an_absent_unit_on_a_serial_line_is_unreachable_and_its_neighbour_
         await present.aclose()
 
 
+async def test_a_broadcast_reaches_every_unit_of_a_serial_line_and_waits_for_no_answer(
+    cable: Cable,
+) -> None:
+    def make() -> ModbusBaseServer:
+        return ModbusSerialServer(
+            units(),
+            port=cable.ports[0],
+            baudrate=115_200,
+            parity="N",
+            timeout=1,
+            broadcast_enable=True,
+        )
+
+    lines = Lines()
+    with serving(make):
+        first, second = (on_cable(cable, lines, unit_id) for unit_id in (1, 2))
+        everyone = ModbusDriver(
+            ModbusDevice.model_validate(
+                {
+                    "name": "All",
+                    "driver": "modbus",
+                    "connection": {
+                        "transport": "rtu",
+                        "serial_port": cable.ports[1],
+                        "baud_rate": 115_200,
+                        "parity": "none",
+                        "unit_id": 0,
+                        "timeout_s": 0.05,  # which must not matter
+                    },
+                    "tags": [
+                        {
+                            "name": "setpoint",
+                            "address": "holding:5",
+                            "datatype": "uint32",
+                            "writable": True,
+                        },
+                        {
+                            "name": "on",
+                            "address": "coil:1",
+                            "datatype": "bool",
+                            "writable": True,
+                        },
+                    ],
+                }
+            ),
+            lines,
+        )
+        for device in (first, second, everyone):
+            await device.open()
+        assert set((await everyone.read("default")).bad) == {0, 1}
+        await everyone.write("setpoint", 0x0007_0008)
+        await everyone.write("on", True)
+        for device in (first, second):
+            result = await device.read("default")
+            names = [tag.name for tag in device.groups["default"]]
+            values = dict(zip(names, result.values, strict=True))
+            assert (values["w5"], values["w6"], values["c1"]) == (7, 8, True)
+        told = await everyone.read("default")
+        assert told.values == [0x0007_0008, True]
+        assert set(told.uncertain) == {0, 1}
+        assert everyone.traffic.errors.total() == 0
+        assert everyone.traffic.bytes_received == 0
+        for device in (first, second, everyone):
+            await device.aclose()
+
+
 async def test_a_serial_port_is_used_by_one_process_at_one_setting(cable: Cable) -> None:
     lines = Lines()
     device = on_cable(cable, lines, 1)

@@ -248,10 +248,9 @@ def write_registers_request(address: int, data: bytes, *, single: bool = True) -
     return _pdu(WriteMultipleRegistersRequest(address=address, registers=registers))
 
 
-def mask_write_request(address: int, bit: int, on: bool) -> bytes:
-    """Return the PDU that changes one bit of a holding register in the device itself."""
-    mask = 1 << bit
-    return _pdu(MaskWriteRegisterRequest(address, 0xFFFF ^ mask, mask if on else 0))
+def mask_write_request(address: int, mask: int, bits: int) -> bytes:
+    """Return the PDU that changes the masked bits of a holding register in the device itself."""
+    return _pdu(MaskWriteRegisterRequest(address, 0xFFFF ^ mask, bits))
 
 
 def _pdu(message: ModbusPDU) -> bytes:

@@ -10,6 +10,7 @@ the swapped bytes, CDAB little-endian of the swapped bytes.
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from struct import Struct
@@ -18,6 +19,7 @@ from typing import Any
 from edge_node.drivers.base import RawValue
 from edge_node.drivers.modbus.plan import Block
 from edge_node.drivers.modbus.points import Point
+from proto.control.device import TextEncoding
 
 STRUCT_CODES = {
     "int16": "h",
@@ -26,11 +28,15 @@ STRUCT_CODES = {
     "uint32": "I",
     "int64": "q",
     "uint64": "Q",
+    "float16": "e",
     "float32": "f",
     "float64": "d",
     "bcd16": "H",
     "bcd32": "I",
+    "bcd64": "Q",
 }
+BCD = frozenset({"bcd16", "bcd32", "bcd64"})
+_HIGHEST_INT8 = 127
 _BITS_OF_BYTE = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
 
 Layer = Callable[[bytes, bytes], Sequence[RawValue]]
@@ -50,7 +56,9 @@ class BlockDecoder:
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
         self._needs_swap = False
-        self.partial = any(points[i].datatype in {"bcd16", "bcd32"} for i in block.indexes)
+        self.partial = any(
+            points[i].datatype in BCD or points[i].encoding is not None for i in block.indexes
+        )
         if block.table.is_bits:
             self.size = (block.count + 7) // 8
             self.order = block.indexes
@@ -59,10 +67,13 @@ class BlockDecoder:
         self.size = 2 * block.count
         plain: dict[tuple[bool, str], list[int]] = {}
         flags: list[int] = []
+        halves: list[int] = []
         for index in block.indexes:
             point = points[index]
             if point.bit is not None:
                 flags.append(index)
+            elif point.byte is not None:
+                halves.append(index)
             else:
                 plain.setdefault(_byte_order(point), []).append(index)
         self._layers = []
@@ -75,6 +86,9 @@ class BlockDecoder:
         if flags:
             order += flags
             self._layers.append(_flags_layer(block, points, flags))
+        if halves:
+            order += halves
+            self._layers.append(_halves_layer(block, points, halves))
         self.order = tuple(order)
 
     def __call__(self, data: bytes) -> Sequence[RawValue]:
@@ -118,10 +132,10 @@ def _registers_layer(
             parts.append(f"{2 * (point.start - at)}x")
         if point.datatype == "string":
             parts.append(f"{point.length}s" + "x" * (point.length % 2))
-            mend.append((position, decode_text))
+            mend.append((position, partial(decode_text, encoding=point.encoding)))
         else:
             parts.append(STRUCT_CODES[point.datatype])
-            if point.datatype in {"bcd16", "bcd32"}:
+            if point.datatype in BCD:
                 mend.append((position, decode_bcd))
         at = point.end
     unpack = Struct("".join(parts)).unpack_from
@@ -145,6 +159,17 @@ def _flags_layer(block: Block, points: Sequence[Point], indexes: Sequence[int]) 
         if p.bit is not None
     ]
     return lambda data, _: [data[at] & mask != 0 for at, mask in places]
+
+
+def _halves_layer(block: Block, points: Sequence[Point], indexes: Sequence[int]) -> Layer:
+    places = [
+        (2 * (p.start - block.start) + p.byte, 256 if p.datatype == "int8" else 0)
+        for p in (points[i] for i in indexes)
+        if p.byte is not None
+    ]
+    return lambda data, _: [
+        data[at] - wrap if data[at] > _HIGHEST_INT8 else data[at] for at, wrap in places
+    ]
 
 
 def _bits_layer(block: Block, points: Sequence[Point]) -> Layer:
@@ -173,11 +198,22 @@ def decode_bcd(digits: int) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes, encoding: TextEncoding | None = None) -> str | None:
     """Decode a string up to its first NUL, without padding blanks.
 
-    UTF-8, and Latin-1 for the devices that were there before it: no byte is ever lost.
+    Without an encoding it is UTF-8, and Latin-1 for the devices that were there before it: no byte
+    is ever lost. With one, bytes that are no text in it are nothing.
     """
+    if encoding is not None:
+        try:
+            text = data.decode("utf-16-be" if encoding == "utf-16" else encoding)
+        except UnicodeDecodeError:
+            return None
+        return text.split("\0", 1)[0].rstrip(" ")
+    return _decode_any(data)
+
+
+def _decode_any(data: bytes) -> str:
     text = data.split(b"\0", 1)[0].rstrip(b" ")
     try:
         return text.decode()

@@ -26,12 +26,12 @@ from edge_node.drivers.modbus.codec import (
     write_coil_request,
     write_registers_request,
 )
-from edge_node.drivers.modbus.encode import encode_bit, encode_registers
+from edge_node.drivers.modbus.encode import encode_bit, encode_byte, encode_registers
 from edge_node.drivers.modbus.line import RequestTimeout
 from edge_node.drivers.modbus.lines import Lines
 from edge_node.drivers.modbus.plan import Limits
 from edge_node.drivers.modbus.points import Point, compile_points
-from edge_node.drivers.modbus.reader import GroupReader, Learned
+from edge_node.drivers.modbus.reader import Column, GroupReader, Learned
 from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.traffic import Traffic
 from proto.control.device import ModbusConnection, ModbusDevice
@@ -54,11 +54,17 @@ class ModbusDriver:
         self._connection = document.connection
         learned = Learned(_limits_of(document.connection))
         self._readers = {
-            name: GroupReader(document.name, group, learned) for name, group in points.items()
+            name: GroupReader(document.name, [p for p in group if not p.write_only], learned)
+            for name, group in points.items()
         }
+        self._commands = {
+            name: [p for p in group if p.write_only] for name, group in points.items()
+        }
+        self._written: dict[str, RawValue] = {}
         self._points = {p.name: p for group in points.values() for p in group}
         self.groups: Mapping[str, Sequence[TagInfo]] = {
-            name: [point.info for point in reader.points] for name, reader in self._readers.items()
+            name: [point.info for point in (*reader.points, *self._commands[name])]
+            for name, reader in self._readers.items()
         }
         self.traffic = Traffic()
         self._lines = lines
@@ -94,8 +100,9 @@ class ModbusDriver:
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
         self.traffic.quarantined = sum(len(r.quarantined) for r in self._readers.values())
+        uncertain = self._add_commands(group, column)
         timestamp_ms = time.time_ns() // 1_000_000
-        return PollResult(timestamp_ms, column.values, column.bad, column.requests)
+        return PollResult(timestamp_ms, column.values, column.bad, column.requests, uncertain)
 
     async def write(self, tag: str, value: RawValue) -> None:
         """Write a raw value to one tag, before the next request of a poll.
@@ -112,6 +119,8 @@ class ModbusDriver:
         try:
             async with self._turn:
                 await self._write(point, value)
+            if point.write_only:
+                self._written[tag] = value
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
         except RequestRejected as exc:
@@ -123,6 +132,17 @@ class ModbusDriver:
         if line is not None:
             self._lines.give_back(line)
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    def _add_commands(self, group: str, column: Column) -> dict[int, str]:
+        """Add what is never read to a poll; return which of it nobody has confirmed, and why."""
+        uncertain: dict[int, str] = {}
+        for index, point in enumerate(self._commands[group], len(column.values)):
+            column.values.append(self._written.get(point.name))
+            if point.name not in self._written:
+                column.bad[index] = f"{point.address}: is only written, and was not yet"
+            elif self._connection.is_broadcast:
+                uncertain[index] = f"{point.address}: was written to all units, which none confirms"
+        return uncertain
 
     async def _ask(self, requests: Sequence[bytes]) -> Sequence[Answer]:
         """Send a poll's requests, letting writes in between."""
@@ -142,9 +162,7 @@ class ModbusDriver:
         return answers
 
     async def _ask_now(self, requests: Sequence[bytes], retries: int) -> list[Answer]:
-        line = self._line
-        if line is None:
-            raise DeviceUnreachable("not connected")
+        line = self._taken_line()
         connection = self._connection
         if line.is_suspect(connection.unit_id):
             retries = 0  # a unit that is away is looked for gently
@@ -166,6 +184,11 @@ class ModbusDriver:
             finally:
                 self._quiet_until = trio.current_time() + connection.pause_s
 
+    def _taken_line(self) -> SharedLine:
+        if self._line is None:
+            raise DeviceUnreachable("not connected")
+        return self._line
+
     def _count_refusals(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if answer.exception:
@@ -178,7 +201,12 @@ class ModbusDriver:
                 point, value, write_coil_request(point.start, encode_bit(point, value))
             )
         elif point.bit is not None:
-            await self._write_bit(point, point.bit, encode_bit(point, value))
+            mask = 1 << point.bit
+            await self._write_part(point, value, mask, mask if encode_bit(point, value) else 0)
+        elif point.byte is not None:
+            shift = 8 if point.byte == 0 else 0
+            byte = encode_byte(point, value)
+            await self._write_part(point, value, 0xFF << shift, byte << shift)
         else:
             data = encode_registers(point, value)
             if await self._send_write(
@@ -194,37 +222,34 @@ class ModbusDriver:
                 point, value, write_registers_request(point.start, data, single=False)
             )
 
-    async def _write_bit(self, point: Point, bit: int, on: bool) -> None:
-        """Change one bit in the device itself if it can, else read, change and write."""
+    async def _write_part(self, point: Point, value: RawValue, mask: int, bits: int) -> None:
+        """Change the masked bits in the device itself if it can, else read, change and write."""
         if self._mask_write:
-            if await self._send_write(
-                point,
-                on,
-                mask_write_request(point.start, bit, on),
-                tolerate=_ILLEGAL_FUNCTION,
-            ):
+            request = mask_write_request(point.start, mask, bits)
+            if await self._send_write(point, value, request, tolerate=_ILLEGAL_FUNCTION):
                 return
             self._mask_write = False
         (answer,) = await self._ask_now([read_request(point.table, point.start, 1)], retries=0)
-        self._check(point, on, answer)
+        self._check(point, value, answer)
         if len(answer.data) != 2:  # one register
             raise RequestRejected(
                 f"tag {point.name!r}: {len(answer.data)} bytes read at {point.address}, expected 2"
             )
-        word = int.from_bytes(answer.data, "big")
-        word = word | 1 << bit if on else word & ~(1 << bit)
-        await self._send_write(
-            point,
-            on,
-            write_registers_request(
-                point.start, word.to_bytes(2, "big"), single=self._single_writes
-            ),
+        word = int.from_bytes(answer.data, "big") & ~mask | bits
+        request = write_registers_request(
+            point.start, word.to_bytes(2, "big"), single=self._single_writes
         )
+        await self._send_write(point, value, request)
 
     async def _send_write(
         self, point: Point, value: RawValue, request: bytes, tolerate: int = 0
     ) -> bool:
         """Send a write once, since a pulse must not be given twice; false when tolerated."""
+        connection = self._connection
+        if connection.is_broadcast:
+            line = self._taken_line()
+            await line.broadcast(request, connection.broadcast_pause_s, self.traffic)
+            return True
         (answer,) = await self._ask_now([request], retries=0)
         if answer.exception and answer.exception == tolerate:
             return False

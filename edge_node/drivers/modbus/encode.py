@@ -7,10 +7,12 @@ import math
 import struct
 
 from edge_node.drivers.base import RawValue, RequestRejected
-from edge_node.drivers.modbus.decode import STRUCT_CODES
+from edge_node.drivers.modbus.decode import BCD, STRUCT_CODES
 from edge_node.drivers.modbus.points import Point
 
 _INTEGERS = {
+    "int8": (-(2**7), 2**7 - 1),
+    "uint8": (0, 2**8 - 1),
     "int16": (-(2**15), 2**15 - 1),
     "uint16": (0, 2**16 - 1),
     "int32": (-(2**31), 2**31 - 1),
@@ -19,6 +21,7 @@ _INTEGERS = {
     "uint64": (0, 2**64 - 1),
     "bcd16": (0, 9_999),
     "bcd32": (0, 99_999_999),
+    "bcd64": (0, 9_999_999_999_999_999),
 }
 
 
@@ -32,7 +35,7 @@ def encode_registers(point: Point, value: RawValue) -> bytes:
         return _encode_text(point, value)
     if point.datatype in _INTEGERS:
         number: int | float = _integer(point, value)
-        if point.datatype in {"bcd16", "bcd32"}:
+        if point.datatype in BCD:
             number = int(str(number), 16)
     else:
         number = _real(point, value)
@@ -40,11 +43,21 @@ def encode_registers(point: Point, value: RawValue) -> bytes:
     try:
         data = struct.pack(endian + STRUCT_CODES[point.datatype], number)
     except OverflowError:
-        raise _refusal(point, value, "a number within the range of float32") from None
+        expected = f"a number within the range of {point.datatype}"
+        raise _refusal(point, value, expected) from None
     swapped = (
         point.swap_bytes if point.count == 1 else point.word_order in {"little", "big-swapped"}
     )
     return _swap_bytes(data) if swapped else data
+
+
+def encode_byte(point: Point, value: RawValue) -> int:
+    """Return an 8-bit point's value as its byte.
+
+    Raises:
+        RequestRejected: the value does not fit the point.
+    """
+    return _integer(point, value) & 0xFF
 
 
 def encode_bit(point: Point, value: RawValue) -> bool:
@@ -86,7 +99,11 @@ def _real(point: Point, value: RawValue) -> float:
 def _encode_text(point: Point, value: RawValue) -> bytes:
     if not isinstance(value, str):
         raise _refusal(point, value, "text")
-    data = value.encode()
+    encoding = point.encoding or "utf-8"
+    try:
+        data = value.encode("utf-16-be" if encoding == "utf-16" else encoding)
+    except UnicodeEncodeError:
+        raise _refusal(point, value, f"text that {encoding} has letters for") from None
     if len(data) > point.length:
         raise _refusal(point, value, f"at most {point.length} bytes")
     data = data.ljust(2 * point.count, b"\0")

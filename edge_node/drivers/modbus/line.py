@@ -21,6 +21,7 @@ Connect = Callable[[], Awaitable[Wire]]
 _log = structlog.get_logger(__name__)
 _TIMEOUTS_BEFORE_RECONNECT = 3
 _HIGHEST_TRANSACTION = 0xFFFF
+_BROADCAST_CONNECT_S = 3.0
 _IDLE_S = 1.0
 """A connection unused for longer is looked at before it is used."""
 
@@ -133,6 +134,26 @@ class Line:
                     self._slots.release()
             del waiting[:taken]
         return answers
+
+    async def broadcast(self, pdu: bytes, pause_s: float, traffic: Traffic) -> None:
+        """Send a request to every unit, which none answers, and give them time to do it.
+
+        Args:
+            pdu: the request.
+            pause_s: silence kept afterwards (turnaround delay, serial line V1.02 2.4.1).
+            traffic: counts what goes over the wire.
+
+        Raises:
+            DeviceUnreachable: the connection is gone; the next request makes a new one.
+        """
+        async with self._slots:
+            if self._wire is None:
+                await self.ensure_connected(_BROADCAST_CONNECT_S)
+            frame = self._codec.frame(pdu, 0, 0)
+            await self._send(frame)
+            traffic.requests += 1
+            traffic.bytes_sent += len(frame)
+            await trio.sleep(pause_s)
 
     @property
     def is_busy(self) -> bool:

@@ -14,12 +14,16 @@ from proto.control.device import (
     ModbusDatatype,
     ModbusDevice,
     ModbusTag,
+    TextEncoding,
     WordOrder,
 )
 from proto.sparkplug.datatypes import DataType
 
 _REGISTERS: dict[str, int] = {
     "bool": 1,
+    "int8": 1,
+    "uint8": 1,
+    "float16": 1,
     "int16": 1,
     "uint16": 1,
     "bcd16": 1,
@@ -30,17 +34,22 @@ _REGISTERS: dict[str, int] = {
     "int64": 4,
     "uint64": 4,
     "float64": 4,
+    "bcd64": 4,
 }
 _SPARKPLUG: dict[ModbusDatatype, DataType] = {
     "bool": DataType.BOOLEAN,
+    "int8": DataType.INT8,
+    "uint8": DataType.UINT8,
     "int16": DataType.INT16,
     "uint16": DataType.UINT16,
     "bcd16": DataType.UINT16,
     "bcd32": DataType.UINT32,
+    "bcd64": DataType.UINT64,
     "int32": DataType.INT32,
     "uint32": DataType.UINT32,
     "int64": DataType.INT64,
     "uint64": DataType.UINT64,
+    "float16": DataType.FLOAT,
     "float32": DataType.FLOAT,
     "float64": DataType.DOUBLE,
     "string": DataType.STRING,
@@ -67,6 +76,9 @@ class Point:
         word_order: of values wider than a register; the byte order of strings.
         length: bytes of a string.
         swap_bytes: of a lone register; wider values and strings have it in their word order.
+        byte: which byte of the register an 8-bit value is, 0 the high one.
+        encoding: of a string, ``None`` for whatever it is.
+        write_only: whether it is never read.
     """
 
     name: str
@@ -79,6 +91,9 @@ class Point:
     length: int = 0
     writable: bool = False
     swap_bytes: bool = False
+    byte: int | None = None
+    encoding: TextEncoding | None = None
+    write_only: bool = False
 
     @property
     def end(self) -> int:
@@ -136,6 +151,8 @@ def _compile(tag: ModbusTag, connection: ModbusConnection) -> Point:
             f"{address} ends at {address.number + count - 1},"
             f" reads that start at 0 reach {most - 1}"
         )
+    if connection.is_broadcast:
+        _check_broadcast(tag, address)
     if tag.writable and count > _MOST_WRITTEN_REGISTERS:
         raise ValueError(
             f"takes {count} registers, at most {_MOST_WRITTEN_REGISTERS} can be written at once"
@@ -152,7 +169,26 @@ def _compile(tag: ModbusTag, connection: ModbusConnection) -> Point:
         length=tag.length or 0,
         writable=tag.writable,
         swap_bytes=tag.swap_bytes,
+        byte=_byte_of(tag),
+        encoding=tag.encoding,
+        write_only=tag.write_only or connection.is_broadcast,
     )
+
+
+def _byte_of(tag: ModbusTag) -> int | None:
+    if tag.datatype not in {"int8", "uint8"}:
+        return None
+    return int((tag.byte != "high") ^ tag.swap_bytes)
+
+
+def _check_broadcast(tag: ModbusTag, address: Address) -> None:
+    if not tag.writable:
+        raise ValueError("is not writable, unit 0 is everyone on the line and answers nothing")
+    if address.bit is not None or tag.datatype in {"int8", "uint8"}:
+        raise ValueError(
+            f"{tag.datatype} at {address} is part of a register, which would have to be read first;"
+            " unit 0 answers nothing"
+        )
 
 
 def _check_kind(tag: ModbusTag, address: Address) -> None:

@@ -83,6 +83,11 @@ class _Findings:
     """Something else went wrong on the way, so that nothing can be concluded."""
 
 
+def _meaningless(point: Point) -> str:
+    kind = "decimal digits" if point.encoding is None else f"text in {point.encoding}"
+    return f"{point.address}: not {kind}"
+
+
 class GroupReader:
     """Reads the tags of one poll group.
 
@@ -153,7 +158,7 @@ class GroupReader:
             if read.decoder.partial:
                 for index in read.block.indexes:
                     if column.values[index] is None:
-                        column.bad[index] = f"{self.points[index].address}: not decimal digits"
+                        column.bad[index] = _meaningless(self.points[index])
             return True
         if exception in GATEWAY_EXCEPTIONS:
             raise NoAnswer(f"gateway: {describe_exception(exception)}")

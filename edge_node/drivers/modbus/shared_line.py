@@ -60,6 +60,10 @@ class SharedLine:
             self._suspect(unit_id)
         return answers
 
+    async def broadcast(self, pdu: bytes, pause_s: float, traffic: Traffic) -> None:
+        """Send a request to every unit; see :meth:`Line.broadcast`."""
+        await self._line.broadcast(pdu, pause_s, traffic)
+
     def is_suspect(self, unit_id: int) -> bool:
         """Whether a unit did not answer when it was last asked."""
         return unit_id in self._suspects

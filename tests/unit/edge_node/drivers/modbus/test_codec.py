@@ -26,8 +26,8 @@ from edge_node.drivers.modbus.codec import (
         (write_registers_request(1, b"\0\3"), "06 00 01 00 03"),
         (write_registers_request(1, b"\0\3", single=False), "10 00 01 00 01 02 00 03"),
         (write_registers_request(1, b"\0\x0a\1\2"), "10 00 01 00 02 04 00 0a 01 02"),
-        (mask_write_request(4, 3, on=True), "16 00 04 ff f7 00 08"),
-        (mask_write_request(4, 3, on=False), "16 00 04 ff f7 00 00"),
+        (mask_write_request(4, 8, 8), "16 00 04 ff f7 00 08"),
+        (mask_write_request(4, 0xFF00, 0x1200), "16 00 04 00 ff 12 00"),
     ],
 )
 def test_requests_are_those_of_the_specification(pdu: bytes, wire: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from edge_node.drivers.base import RawValue, RequestRejected
 from edge_node.drivers.modbus.address import Table
 from edge_node.drivers.modbus.decode import BlockDecoder, decode_text
-from edge_node.drivers.modbus.encode import encode_bit, encode_registers
+from edge_node.drivers.modbus.encode import encode_bit, encode_byte, encode_registers
 from edge_node.drivers.modbus.plan import Limits, plan_reads
 from edge_node.drivers.modbus.points import Point, registers_of
 
@@ -132,6 +132,61 @@ def test_binary_coded_decimals_are_read_and_written() -> None:
     assert encode_registers(short, 1234) == bytes.fromhex("1234")
     assert encode_registers(long, 125_678) == bytes.fromhex("5678 0012")
     assert encode_registers(short, 7) == bytes.fromhex("0007")
+
+
+def test_half_registers_have_a_sign_or_none() -> None:
+    points = [
+        holding("word", 0),
+        holding("high", 0, "int8", byte=0),
+        holding("low", 0, "uint8", byte=1),
+        holding("next", 1, "int8", byte=1),
+    ]
+    values = decode(points, bytes.fromhex("fe ff 00 7f"))
+    assert values == {"word": 0xFEFF, "high": -2, "low": 255, "next": 127}
+    assert encode_byte(points[1], -2) == 0xFE
+    assert encode_byte(points[2], 255) == 0xFF
+    for point, value in ((points[1], 128), (points[2], -1), (points[2], 1.5)):
+        with pytest.raises(RequestRejected, match="does not fit"):
+            encode_byte(point, value)
+
+
+def test_half_precision_floats_are_read_and_written() -> None:
+    point = holding("a", 0, "float16")
+    assert decode([point], bytes.fromhex("3e00")) == {"a": 1.5}
+    assert encode_registers(point, -2) == bytes.fromhex("c000")
+    with pytest.raises(RequestRejected, match="range of float16"):
+        encode_registers(point, 70_000)
+
+
+def test_sixteen_decimal_digits_are_read_and_written() -> None:
+    point = holding("a", 0, "bcd64", "little")
+    assert decode([point], bytes.fromhex("5678 1234 0000 0000")) == {"a": 12_345_678}
+    assert encode_registers(point, 12_345_678) == bytes.fromhex("5678 1234 0000 0000")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "wire"),
+    [
+        ("utf-8", "Öl", "c396 6c00"),
+        ("latin-1", "Öl", "d66c 0000"),
+        ("cp1252", "5€", "3580 0000"),
+        ("shift_jis", "温度", "89b7 9378"),
+        ("gb18030", "温度", "cec2 b6c8"),
+        ("utf-16", "Öl", "00d6 006c"),
+    ],
+)
+def test_strings_have_the_encoding_that_is_set(encoding: Any, text: str, wire: str) -> None:
+    point = holding("a", 0, "string", length=4, encoding=encoding)
+    assert decode([point], bytes.fromhex(wire)) == {"a": text}
+    assert encode_registers(point, text) == bytes.fromhex(wire)
+
+
+def test_bytes_that_are_no_text_in_the_encoding_are_no_value() -> None:
+    point = holding("a", 0, "string", length=2, encoding="utf-8")
+    assert decode([point], b"\xff\xfe") == {"a": None}
+    latin = holding("a", 0, "string", length=8, encoding="latin-1")
+    with pytest.raises(RequestRejected, match="expected text that latin-1 has letters for"):
+        encode_registers(latin, "温度")
 
 
 def test_digits_above_nine_are_no_value() -> None:

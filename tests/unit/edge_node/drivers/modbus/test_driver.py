@@ -593,6 +593,83 @@ async def test_the_device_changes_the_bit_itself_where_it_can(bench: Bench) -> N
     assert [pdu[0] for _, pdu in bench.server.requests] == [22]
 
 
+@pytest.mark.parametrize("mask_write", [False, True])
+async def test_half_a_register_is_written_without_touching_the_other_half(
+    bench: Bench, mask_write: bool
+) -> None:
+    bench.unit.registers[0] = 0x1234
+    driver = bench.driver(
+        {"name": "low", "address": "holding:0", "datatype": "uint8", "writable": True},
+        {
+            "name": "high",
+            "address": "holding:0",
+            "datatype": "int8",
+            "byte": "high",
+            "writable": True,
+        },
+        mask_write=mask_write,
+    )
+    await driver.open()
+    assert named(driver, await driver.read("g")) == {"low": 0x34, "high": 0x12}
+    await driver.write("low", 0xAB)
+    assert bench.unit.registers[0] == 0x12AB
+    await driver.write("high", -1)
+    assert bench.unit.registers[0] == 0xFFAB
+    with pytest.raises(RequestRejected, match="value 256 does not fit, expected 0 to 255"):
+        await driver.write("low", 256)
+
+
+async def test_text_that_is_none_in_its_encoding_makes_its_tag_bad(bench: Bench) -> None:
+    bench.unit.registers[0] = 0xFFFE
+    driver = bench.driver(
+        {
+            "name": "t",
+            "address": "holding:0",
+            "datatype": "string",
+            "length": 2,
+            "encoding": "utf-8",
+        },
+        *words(1, 1),
+    )
+    await driver.open()
+    result = await driver.read("g")
+    assert bad(driver, result) == {"t": "holding:0: not text in utf-8"}
+    assert named(driver, result)["w1"] == 0
+
+
+async def test_a_write_only_tag_is_never_read_and_is_what_was_written(bench: Bench) -> None:
+    bench.unit.missing.add(50)
+    driver = bench.driver(
+        *words(49, 1),
+        {
+            "name": "reset",
+            "address": "holding:50",
+            "datatype": "uint16",
+            "writable": True,
+            "write_only": True,
+        },
+        *words(51, 1),
+    )
+    await driver.open()
+    result = await driver.read("g")
+    assert bad(driver, result) == {"reset": "holding:50: is only written, and was not yet"}
+    bench.unit.missing.clear()
+    await driver.write("reset", 7)
+    assert bench.unit.registers[50] == 7
+    bench.unit.registers[50] = 0  # a pulse falls back by itself
+    result = await driver.read("g")
+    assert (named(driver, result)["reset"], result.bad, result.uncertain) == (7, {}, {})
+
+
+async def test_a_device_of_commands_alone_is_asked_nothing(bench: Bench) -> None:
+    driver = bench.driver(*words(0, 2, writable=True, write_only=True))
+    await driver.open()
+    assert (await driver.read("g")).requests == 0
+    assert bench.server.requests == []
+    await driver.write("w1", 3)
+    assert named(driver, await driver.read("g"))["w1"] == 3
+
+
 def without(function: int) -> Any:
     def outcome(unit: int, pdu: bytes, answer: bytes) -> Outcome:
         if pdu[0] == function:

@@ -145,7 +145,10 @@ def test_exchanged_bytes_are_read_and_written_as_they_lie() -> None:
         ),
         ({"ca_file": "ca.pem"}, "ca_file, cert_file and key_file go with transport 'tls' only"),
         ({"transport": "tls", "cert_file": "c.pem"}, "cert_file and key_file go together"),
-        ({"transport": "rtu-over-tcp", "unit_id": 0}, "unit_id is 0, expected 1 to 247"),
+        (
+            {"transport": "rtu-over-tcp", "unit_id": 248},
+            "unit_id is 248, expected 1 to 247 with RTU frames, or 0 for all units at once",
+        ),
         ({"transport": "rtu-over-tcp", "max_in_flight": 2}, "max_in_flight is 2, expected 1"),
     ],
 )
@@ -160,6 +163,10 @@ def test_a_transport_has_what_it_needs_and_nothing_else(
 @pytest.mark.parametrize(
     ("datatype", "expected", "count"),
     [
+        ("int8", DataType.INT8, 1),
+        ("uint8", DataType.UINT8, 1),
+        ("float16", DataType.FLOAT, 1),
+        ("bcd64", DataType.UINT64, 4),
         ("int16", DataType.INT16, 1),
         ("uint16", DataType.UINT16, 1),
         ("bcd16", DataType.UINT16, 1),
@@ -187,3 +194,47 @@ def test_a_string_takes_a_register_for_two_bytes() -> None:
         device({"name": "a", "address": "input:0", "datatype": "string", "length": 5})
     )["default"]
     assert (point.count, point.info.datatype) == (3, DataType.STRING)
+
+
+def test_what_is_told_to_everyone_is_written_whole_and_never_read() -> None:
+    document = device(
+        {"name": "all", "address": "holding:1", "datatype": "int32", "writable": True},
+        {"name": "read", "address": "holding:3", "datatype": "int16"},
+        {"name": "bit", "address": "holding:4.1", "datatype": "bool", "writable": True},
+        {"name": "half", "address": "holding:5", "datatype": "uint8", "writable": True},
+        transport="rtu-over-tcp",
+        unit_id=0,
+    )
+    with pytest.raises(ConfigError) as caught:
+        compile_points(document)
+    assert list(caught.value.mistakes) == [
+        "press-1 tag 'read': is not writable, unit 0 is everyone on the line and answers nothing",
+        (
+            "press-1 tag 'bit': bool at holding:4.1 is part of a register, which would have to be"
+            " read first; unit 0 answers nothing"
+        ),
+        (
+            "press-1 tag 'half': uint8 at holding:5 is part of a register, which would have to be"
+            " read first; unit 0 answers nothing"
+        ),
+    ]
+
+
+def test_unit_0_is_a_unit_like_any_other_where_frames_are_no_rtu() -> None:
+    document = device({"name": "a", "address": "holding:0", "datatype": "int16"}, unit_id=0)
+    assert not document.connection.is_broadcast
+    (point,) = compile_points(document)["default"]
+    assert not point.write_only
+
+
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        ({"datatype": "int16", "byte": "high"}, "byte is 'high' for datatype 'int16', expected it"),
+        ({"datatype": "int16", "encoding": "utf-8"}, "encoding is 'utf-8' for datatype 'int16'"),
+        ({"datatype": "int16", "write_only": True}, "expected writable = true with it"),
+    ],
+)
+def test_settings_of_other_datatypes_are_refused(tag: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        device({"name": "a", "address": "holding:0"} | tag)
