@@ -2,8 +2,10 @@
 
 import re
 import signal
-from urllib.parse import urlsplit
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 from paho.mqtt import publish
 from playwright.sync_api import Locator, Page, expect
@@ -166,6 +168,78 @@ def test_a_trend_opens_from_a_metric(filler: Page) -> None:
     expect(trend).to_contain_text("Bowl / Level")
     trend.get_by_role("button", name="Close trend").click()
     expect(trend).to_have_count(0)
+
+
+def test_a_trend_shows_the_stored_history_and_is_zoomed(stack: Stack, filler: Page) -> None:
+    put_past(stack.database_url, "Filler", "Bowl/Level")
+    metric(filler, "Bowl/Level").get_by_role("button", name="Level").click()
+    trend = filler.get_by_test_id("trend")
+    with filler.expect_response(lambda answer: asked_s(answer.url) > 3_500) as answer:
+        trend.get_by_role("button", name="1 h", exact=True).click()
+    assert answer.value.json()["series"][0]["before"][1] == PAST_VALUE
+    footer = filler.get_by_test_id("trend-footer")
+    canvas = trend.locator("canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    plot_left, plot_width = box["x"] + 64, box["width"] - 64
+    # A quarter from the left is three quarters of an hour ago, before the page was opened.
+    filler.mouse.move(plot_left + plot_width * 0.25, middle)
+    expect(footer).to_contain_text(str(PAST_VALUE))
+    filler.mouse.down()
+    filler.mouse.move(plot_left + plot_width * 0.45, middle, steps=4)
+    with filler.expect_response(lambda answer: 600 < asked_s(answer.url) < 840):
+        filler.mouse.up()
+    live = trend.get_by_role("button", name="Live")
+    expect(live).to_have_attribute("aria-pressed", "false")
+    trend.get_by_role("button", name="Zoom out").click()
+    trend.get_by_role("button", name="Earlier").click()
+    live.click()
+    expect(live).to_have_attribute("aria-pressed", "true")
+    expect(footer).to_contain_text("Drag over a part")
+
+
+PAST_VALUE = 77.5
+
+
+def asked_s(url: str) -> float:
+    """Give how long a time of history was asked for, in seconds; 0 for another request."""
+    asked = parse_qs(urlsplit(url).query)
+    if "/history/plot" not in url:
+        return 0.0
+    start, end = (datetime.fromisoformat(asked[name][0]) for name in ("start", "end"))
+    return (end - start).total_seconds()
+
+
+def put_past(url: str, device: str, name: str) -> None:
+    """Store a value that held from an hour ago to half an hour ago."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT historian.ensure_day(day::date) FROM unnest(ARRAY[now(), now() - interval"
+            " '1 day']) AS day"
+        )
+        for minutes, value in ((70, PAST_VALUE), (30, 20.0)):
+            connection.execute(
+                "INSERT INTO historian.sample (time, metric_id, value)"
+                " VALUES (now() - %s * interval '1 min', historian.metric_of(%s, %s), %s)",
+                (minutes, device, name, value),
+            )
+
+
+def test_a_host_without_history_says_so_and_draws_what_the_page_has_seen(
+    stack: Stack, filler: Page
+) -> None:
+    filler.route(
+        "**/history/plot*",
+        lambda route: route.fulfill(
+            status=503, json={"error": "history: no database is configured, set NEXUS_HISTORY_URL"}
+        ),
+    )
+    metric(filler, "Bowl/Level").get_by_role("button", name="Level").click()
+    footer = filler.get_by_test_id("trend-footer")
+    expect(footer).to_contain_text("No history: no database is configured")
+    expect(footer).to_contain_text("Seen by this page since")
+    expect(filler.get_by_test_id("trend").locator("canvas")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -222,6 +222,7 @@ async def test_plot_follows_the_data_type_and_tells_outages(
         assert [row[1] for row in series["rows"]] == list(range(60))
         assert series["step_ms"] is None
         low_ms = round(START.timestamp() * 1000)
+        assert series["before"] == [low_ms, 0, 192]
         assert series["outages"] == [[low_ms + 900_000, low_ms + 1_800_000, "node_death"]]
         (series,) = (await get(client, "plot", name="level", points=40, **HOUR))["series"]
         assert series["step_ms"] == 360_000

@@ -183,6 +183,7 @@ async def draw(history: History, asked: models.PlotQuery) -> dict[str, Any]:
     points = asked.points or min(_POINTS, models.MOST_ROWS // len(metrics))
     for metric in metrics:
         picture = await history.read_picture(metric, asked.low, asked.end, points)
+        before = await history.read_at(metric, asked.low)
         outages = await history.read_outages(
             metric.group, metric.edge, metric.device, asked.low, asked.end
         )
@@ -194,7 +195,12 @@ async def draw(history: History, asked: models.PlotQuery) -> dict[str, Any]:
         rows = [_row(columns, row) for row in picture.rows]
         step_ms = None if picture.step is None else picture.step / timedelta(milliseconds=1)
         shown = [_outage(outage) for outage in outages[:_OUTAGES_SHOWN]]
-        series.append(_series(metric, columns, rows, step_ms=step_ms, outages=shown))
+        held = (
+            None
+            if before is None
+            else [_ms(before.time), stored_to_json(before.value), before.quality]
+        )
+        series.append(_series(metric, columns, rows, step_ms=step_ms, before=held, outages=shown))
     return {"series": series}
 
 

@@ -227,6 +227,8 @@ class SeriesJson(Answer):
     """Where to go on when there are more."""
     step_ms: float | None = None
     """Of a picture made of buckets, their length; null when it is made of samples."""
+    before: list[Any] | None = None
+    """Of a picture: what held when it begins, as [since_ms, value, quality]."""
     outages: list[list[Any]] | None = None
     """Of a picture: when nobody could know the value, as [since_ms, until_ms, reason]."""
 

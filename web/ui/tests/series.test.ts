@@ -4,7 +4,6 @@ import { Changes, Plant } from "../src/plant/plant";
 import { Series } from "../src/plant/series";
 import { SeriesBudget } from "../src/plant/seriesBudget";
 import { sparkPath } from "../src/plant/sparkline";
-import { trendColumns } from "../src/plant/trend";
 import { device, metric, node, snapshot } from "./plants";
 
 function filled(limit: number, count: number): Series {
@@ -65,22 +64,6 @@ describe("a sparkline", () => {
     series.push(1_000, 5);
     expect(sparkPath(series, { ...box, knownMs: 4_000 })).toBe("M10.0 10.0H40.0");
     expect(sparkPath(new Series(20), box)).toBe("");
-  });
-});
-
-describe("the columns of a trend", () => {
-  it("start with the sample before the window and hold the last value until now", () => {
-    expect(trendColumns(filled(20, 5), 2_500, 9_000)).toEqual([
-      [2, 3, 4, 9],
-      [2, 3, 4, 4],
-    ]);
-  });
-
-  it("do not hold a value that is stale", () => {
-    expect(trendColumns(filled(20, 2), 0, null)).toEqual([
-      [0, 1],
-      [0, 1],
-    ]);
   });
 });
 

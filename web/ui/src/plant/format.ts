@@ -177,6 +177,25 @@ export function formatMoment(timeMs: number, nowMs: number): string {
   return sameDay ? formatClock(timeMs) : formatDateTime(timeMs);
 }
 
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/**
+ * Marks of a time axis (s), as fine as their distance asks for: seconds, minutes, days.
+ *
+ * Where a day begins, its date stands instead of midnight.
+ */
+export function formatTimeTicks(ticks: readonly number[]): string[] {
+  const [first, second] = ticks;
+  const stepS = first === undefined || second === undefined ? 1 : second - first;
+  return ticks.map((tick) => {
+    const time = new Date(tick * 1_000);
+    const clock = formatClock(tick * 1_000);
+    const date = `${time.getDate()} ${MONTHS[time.getMonth()] ?? ""}`;
+    if (stepS >= 86_400 || clock === "00:00:00") return stepS >= 28 * 86_400 ? `${date} ${time.getFullYear()}` : date;
+    return stepS < 60 ? clock : clock.slice(0, 5);
+  });
+}
+
 /** "1 node", "2 nodes", "12 345 nodes" */
 export function formatCount(count: number, noun: string): string {
   return `${grouped(String(count))} ${noun}${count === 1 ? "" : "s"}`;

@@ -5,6 +5,7 @@
  */
 
 import type { DiagnosticsJson } from "./diagnostics";
+import type { PictureJson } from "./history";
 import type { Value } from "./messages";
 
 /** The host answered, and refused. `message` is what it said. */
@@ -122,6 +123,31 @@ export async function requestWrite(address: MetricAddress, value: Value): Promis
 export async function nodeDiagnostics(group: string, edge: string): Promise<DiagnosticsJson> {
   const path = `nodes/${encodeURIComponent(group)}/${encodeURIComponent(edge)}/diagnostics`;
   return (await call("GET", path)) as DiagnosticsJson;
+}
+
+/** What draws a metric's past, in about so many points; null when the history does not know the metric. */
+export async function picture(
+  { group, edge, device, metric }: MetricAddress,
+  fromMs: number,
+  toMs: number,
+  points: number,
+): Promise<PictureJson | null> {
+  const query = new URLSearchParams({
+    group,
+    edge,
+    device: device ?? "",
+    name: metric,
+    start: new Date(fromMs).toISOString(),
+    end: new Date(toMs).toISOString(),
+    points: String(points),
+  });
+  try {
+    const answer = (await call("GET", `history/plot?${query.toString()}`)) as { series: PictureJson[] };
+    return answer.series[0] ?? null;
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
 }
 
 /** Something that somebody did, as the audit log has it. */
