@@ -9,24 +9,26 @@ import structlog
 import trio
 
 from edge_node.bd_seq import BdSeqFile
+from edge_node.commands import Commands
 from edge_node.config import Configuration
 from edge_node.counters import Counters
 from edge_node.exposition import format_devices, format_node
 from edge_node.fleet import Fleet
 from edge_node.metrics import DEVICE_REBIRTH
+from edge_node.mqtt_link import Message
 from edge_node.mqtt_socket import Endpoint
 from edge_node.node_info import NEXT_SERVER, REBOOT, NodeFacts, NodeInfo, define_node_metrics
 from edge_node.node_link import NodeLink
 from edge_node.probes import Probes
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.reload import ConfigurationFile, Reloader
-from edge_node.templates import member_writes
+from edge_node.supervisor import DeviceSupervisor
 from edge_node.uns import UnsMirror
 from edge_node.version import find_version
 from proto.control.status import DeviceStatus, NodeStatus
 from proto.control.topics import node_status_topic
 from proto.sparkplug.compression import Compression
-from proto.sparkplug.edge_events import EdgeOptions, WriteRequested
+from proto.sparkplug.edge_events import EdgeOptions, Rejected, WriteRequested
 from proto.sparkplug.edge_session import EdgeSession
 from proto.sparkplug.metrics import Metric
 from proto.sparkplug.topics import NodeId
@@ -102,6 +104,14 @@ class EdgeNode:
             now_ms=now_ms,
         )
         self.probes = Probes(self._format_metrics, self._explain_unready)
+        self._commands = Commands(
+            document.node.topic_prefix,
+            self._id,
+            enabled=document.remote.commands,
+            find=self._find,
+            publish=self._publish,
+            now_ms=now_ms,
+        )
         self._link = NodeLink(
             endpoints,
             self._publisher,
@@ -109,6 +119,9 @@ class EdgeNode:
             bd_seq=bd_seq,
             counters=self._counters,
             on_write=self._write,
+            on_rejected=self._reject,
+            filters=self._commands.filters,
+            on_message=self._receive,
             on_connected=self._publish_status,
         )
         self._fleet = Fleet(
@@ -181,9 +194,20 @@ class EdgeNode:
             log.warning("write_refused", metric=request.metric, reason="the node has no outputs")
         elif request.metric == DEVICE_REBIRTH:
             self._publisher.rebirth_device(request.device)
-        elif (supervisor := self._fleet.find(request.device)) is not None:
-            for tag, value in member_writes(request.metric, request.value):
-                supervisor.write(tag, value)
+        else:
+            self._commands.write(request)
+
+    def _find(self, device: str) -> DeviceSupervisor | None:
+        return self._fleet.find(device)
+
+    def _publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        self._link.publish(topic, payload, qos, retain)
+
+    def _reject(self, event: Rejected) -> None:
+        self._commands.reject(event)
+
+    def _receive(self, message: Message) -> None:
+        self._commands.receive(message.topic, message.payload, retained=message.retained)
 
     def _node_metrics(self, fleet: Fleet) -> list[Metric]:
         sparkplug = self._document.sparkplug
@@ -229,6 +253,7 @@ class EdgeNode:
             started_ms=self._started_ms,
             configuration=self._reloader.status(),
             counters=self._counters.document(),
+            refused_writes=tuple(self._commands.refused),
             devices=devices,
         )
 

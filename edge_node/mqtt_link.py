@@ -7,7 +7,7 @@ This module knows nothing of Sparkplug.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 from paho.mqtt import client as mqtt
@@ -23,8 +23,18 @@ CONNECT_TIMEOUT_S: Final = 10.0
 MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
 """What may wait for a broker that does not read; beyond it the connection is given up."""
 
-Message = tuple[str, bytes]
-"""Topic and payload of a received message."""
+
+class Message(NamedTuple):
+    """A received message.
+
+    Attributes:
+        retained: whether it is from before the subscription.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+
 
 _WAIT_LIMIT = 1_000
 _DISCONNECT_WITH_WILL = 0x04
@@ -351,7 +361,9 @@ class MqttConnection:
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
     ) -> None:
         try:
-            self._incoming.send_nowait((message.topic, bytes(message.payload)))
+            self._incoming.send_nowait(
+                Message(message.topic, bytes(message.payload), message.retain)
+            )
         except trio.WouldBlock:
             self._end(f"{_WAIT_LIMIT} received messages wait, more than can be handled")
 

@@ -16,7 +16,7 @@ import trio
 
 from edge_node.bd_seq import BdSeqFile
 from edge_node.counters import Counters
-from edge_node.errors import BrokerError, StateUnavailable
+from edge_node.errors import BrokerError, BrokerRefused, BrokerUnreachable, StateUnavailable
 from edge_node.mqtt_link import Message, MqttConnection, MqttWill, connect
 from edge_node.mqtt_socket import Endpoint
 from edge_node.publisher import Publisher
@@ -31,6 +31,7 @@ from proto.sparkplug.edge_events import (
     WriteRequested,
 )
 from proto.sparkplug.messages import Connect, Publish
+from proto.sparkplug.topics import NAMESPACE, STATE_PREFIX
 
 GOODBYE_S: Final = 2.0
 """How long deaths may take to be acknowledged; the whole leave-taking stays within 3 s."""
@@ -56,6 +57,9 @@ class NodeLink:
         bd_seq: where the number for the next CONNECT is kept.
         counters: for reconnects and rejected commands.
         on_write: called for each write that a host asks for.
+        on_rejected: called for each command of a host that is not acted on.
+        filters: what else to subscribe to.
+        on_message: called for each message that comes on these.
         on_connected: called when a connection stands, to publish what else is retained.
     """
 
@@ -68,6 +72,9 @@ class NodeLink:
         bd_seq: BdSeqFile,
         counters: Counters,
         on_write: Callable[[WriteRequested], None],
+        on_rejected: Callable[[Rejected], None],
+        filters: Sequence[str] = (),
+        on_message: Callable[[Message], None],
         on_connected: Callable[[], None],
     ) -> None:
         self._endpoints = endpoints
@@ -76,6 +83,9 @@ class NodeLink:
         self._bd_seq = bd_seq
         self._counters = counters
         self._on_write = on_write
+        self._on_rejected = on_rejected
+        self._filters = tuple((each, 1) for each in filters)
+        self._on_message = on_message
         self._on_connected = on_connected
         self._walk = ServerWalk(len(endpoints))
         self._connection: MqttConnection | None = None
@@ -142,6 +152,8 @@ class NodeLink:
             assert self._prepared is not None  # noqa: S101  # the will was made
             await connection.subscribe(self._prepared.subscriptions)
             self._attach(connection, endpoint)
+            if self._filters:
+                nursery.start_soon(self._subscribe_more, connection)
             leave = await self._serve(connection)
             if leave is not None:
                 log.warning("broker_left", broker=str(endpoint), reason=leave.value)
@@ -156,6 +168,15 @@ class NodeLink:
                 connection.leave()
         return None
 
+    async def _subscribe_more(self, connection: MqttConnection) -> None:
+        """Subscribe to what is not Sparkplug; a node does its work without it."""
+        try:
+            await connection.subscribe(self._filters)
+        except BrokerRefused as exc:
+            log.error("subscription_refused", reason=str(exc))  # noqa: TRY400  # no fault of ours
+        except BrokerUnreachable as exc:
+            log.debug("subscription_lost", reason=str(exc))  # the connection's end is told
+
     async def _serve(self, connection: MqttConnection) -> Leave | None:
         """Handle what arrives until the connection is lost or must be left."""
         look_s = self._walk.look_s()
@@ -169,10 +190,21 @@ class NodeLink:
                     return None
             if message is None:
                 return Leave.HOST_ABSENT
-            for event in self._publisher.receive(*message):
+            if not message.topic.startswith(f"{NAMESPACE}/"):
+                self._on_message(message)
+                continue
+            if message.retained and not message.topic.startswith(STATE_PREFIX):
+                self._reject_retained(message.topic)
+                continue
+            for event in self._publisher.receive(message.topic, message.payload):
                 self._handle(event)
             if leave := self._take_leave_request():
                 return leave
+
+    def _reject_retained(self, topic: str) -> None:
+        """Refuse a command that the broker keeps: it would be done again at each connection."""
+        self._counters.commands_rejected += 1
+        log.warning("command_rejected", topic=topic, reason="retained, expected a plain message")
 
     def _take_leave_request(self) -> Leave | None:
         leave, self._leave = self._leave, None
@@ -185,6 +217,7 @@ class NodeLink:
             case Rejected():
                 self._counters.commands_rejected += 1
                 log.warning("command_rejected", topic=event.topic, reason=event.reason)
+                self._on_rejected(event)
             case RebirthDone():
                 log.info("reborn", births=event.births)
             case PrimaryHostOnline():

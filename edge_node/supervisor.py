@@ -4,7 +4,6 @@ Each device is one task; whatever happens to it, drivers' bugs included, stays w
 go is the sink's business: nothing of MQTT is known here.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -20,18 +19,19 @@ from edge_node.drivers.base import (
     Changes,
     Driver,
     DriverError,
+    PollResult,
     RawValue,
     RequestRejected,
     Subscriber,
 )
 from edge_node.pipeline.report import Report
-from edge_node.pipeline.tags import DeviceTags, GroupPipeline, ValueRefused
+from edge_node.pipeline.tags import DeviceTags, GroupPipeline, TagSpec, ValueRefused
 from edge_node.scheduler import Beats, Lateness, Pace, phase
+from edge_node.writes import WriteEnd, WriteOrder, WriteQueue, compare
 from proto.control.device import Device
 
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
-MAX_WAITING_WRITES: Final = 1000
 MAX_PROBLEMS: Final = 20
 REMIND_S: Final = 1.0
 """How often groups whose changes come by subscription are looked through for what is silent."""
@@ -93,7 +93,7 @@ class DeviceSupervisor:
             for group in document.poll_groups
             if driver.groups.get(group.name) and group.name not in subscribed
         }
-        self._writes: deque[tuple[str, object]] = deque()
+        self._writes = WriteQueue()
         self._wake = trio.Event()
         self._log = log.bind(device=document.name)
 
@@ -116,16 +116,13 @@ class DeviceSupervisor:
                 self.state.retry_at_ms = None
                 self.state.reconnects += 1
         finally:
-            self._refuse_waiting("the device was stopped")
+            self._writes.refuse_all("the device was stopped")
 
-    def write(self, tag: str, value: object) -> None:
-        """Queue a write of an engineering value; it is done between two polls and read back."""
+    def write(self, order: WriteOrder) -> None:
+        """Queue a write; it is done between two polls, and the tag read again at once."""
         if self.state.state != "online":
-            self._refuse(tag, f"the device is {self.state.state}")
-        elif len(self._writes) >= MAX_WAITING_WRITES:
-            self._refuse(tag, f"{MAX_WAITING_WRITES} writes wait already")
-        else:
-            self._writes.append((tag, value))
+            order.on_end(WriteEnd("refused", f"the device is {self.state.state}"))
+        elif self._writes.put(order):
             self._wake.set()
 
     async def _serve_once(self, breaker: CircuitBreaker) -> str:
@@ -198,8 +195,7 @@ class DeviceSupervisor:
         beats = Beats(self.name, self._paces, trio.current_time())
         while True:
             for _ in range(len(self._writes)):
-                tag, value = self._writes.popleft()
-                await self._write(tag, value, beats)
+                await self._write(self._writes.take(), beats)
             group, due = beats.next()
             if due is None:
                 beats.hurried(group)
@@ -227,7 +223,9 @@ class DeviceSupervisor:
         return report.moved
 
     async def _read(self, group: str) -> Report | None:
-        poll = await self._driver.read(group)
+        return self._take_poll(group, await self._driver.read(group))
+
+    def _take_poll(self, group: str, poll: PollResult) -> Report | None:
         state = self.state
         state.polls += 1
         if poll.bad or state.bad:
@@ -249,25 +247,52 @@ class DeviceSupervisor:
             self.state.problems.pop(group, None)
             self._log.info("poll_good_again", group=group)
 
-    async def _write(self, tag: str, value: object, beats: Beats) -> None:
+    async def _write(self, order: WriteOrder, beats: Beats) -> None:
+        """Do a write; whatever happens, its end is told."""
+        end = WriteEnd("unknown", "interrupted: the device was stopped")
         try:
-            spec = self.tags.tags[self.tags.columns[tag]]
-            raw: RawValue = spec.raw_value(value)
-            await self._driver.write(tag, raw)
-        except KeyError:
-            self._refuse(tag, "the device has no such tag")
-            return
-        except (ValueRefused, RequestRejected) as exc:
-            self._refuse(tag, str(exc))
-            return
+            end = await self._try_write(order, beats)
+        except DriverError as exc:
+            end = WriteEnd("unknown", f"sent, and not answered: {exc}")
+            raise
+        finally:
+            order.on_end(end)
+
+    async def _try_write(self, order: WriteOrder, beats: Beats) -> WriteEnd:
+        if trio.current_time() > order.deadline:
+            return WriteEnd("refused", "it waited for too long")
+        column = self.tags.columns.get(order.tag)
+        if column is None:
+            return WriteEnd("refused", "the device has no such tag")
+        spec = self.tags.tags[column]
+        try:
+            raw = spec.raw_value(order.value)
+        except ValueRefused as exc:
+            return WriteEnd("refused", str(exc))
+        try:
+            await self._driver.write(order.tag, raw)
+        except RequestRejected as exc:
+            return WriteEnd("failed", str(exc))
         self.state.writes += 1
-        self._log.info("tag_written", tag=tag, value=value)
+        self._log.info("tag_written", tag=order.tag, value=order.value)
         self.tags.groups[spec.group].reporter.force(spec.index)
+        if spec.document.read_back:
+            return await self._read_back(spec, raw, beats)
         if spec.group in self._paces:
             beats.hurry(spec.group)
+        return WriteEnd("written")
 
-    def _refuse(self, tag: str, reason: str) -> None:
-        self._log.warning("write_refused", tag=tag, reason=reason)
+    async def _read_back(self, spec: TagSpec, written: RawValue, beats: Beats) -> WriteEnd:
+        poll = await self._driver.read(spec.group)
+        if (reason := poll.bad.get(spec.index)) is not None:
+            return WriteEnd("unknown", f"written, and cannot be read back: {reason}")
+        end = compare(spec, written, poll.values[spec.index])
+        if spec.group in self._paces:  # others are told of by the device
+            report = self._take_poll(spec.group, poll)
+            self._tell(self.tags.groups[spec.group], report)
+            if report is not None and report.moved:
+                beats.quicken(spec.group, trio.current_time())
+        return end
 
     def _enter_online(self) -> None:
         self.state.enter("online", self._now_ms())
@@ -282,8 +307,4 @@ class DeviceSupervisor:
             self._log.debug("device_still_offline", reason=reason)
         self.state.bad.clear()
         self.state.problems.clear()
-        self._refuse_waiting("the device was lost")
-
-    def _refuse_waiting(self, reason: str) -> None:
-        while self._writes:
-            self._refuse(self._writes.popleft()[0], reason)
+        self._writes.refuse_all("the device was lost")

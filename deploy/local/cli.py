@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "demo": Lazy("deploy.local.demo:demo", "Run the whole suite on a simulated plant.", "Try it"),
     "edge": Lazy("edge_node.cli:edge", "Run an edge node.", "Run a plant"),
     "check": Lazy("edge_node.cli:check", "Check a configuration file.", "Run a plant"),
+    "schema": Lazy("deploy.local.schema:schema", "Print a document's JSON Schema.", "Run a plant"),
     "host": Lazy("host_app.__main__:host", "Run the host with its console.", "Run a plant"),
     "historian": Lazy("historian.__main__:historian", "Run a historian.", "Run a plant"),
     "simulate": Lazy("deploy.local.simulate:simulate", "Run a simulated PLC.", "Run a plant"),

@@ -12,7 +12,13 @@ from typing import Any, Final
 from proto.control.broker import BrokerListDocument
 from proto.control.device import Device, PollGroup, Tag
 from proto.control.document import Document
-from proto.control.node import MetricsDocument, NodeIdentity, SparkplugDocument, UnsDocument
+from proto.control.node import (
+    MetricsDocument,
+    NodeIdentity,
+    RemoteDocument,
+    SparkplugDocument,
+    UnsDocument,
+)
 from proto.control.template import InstanceDocument, TemplateDocument, TemplateParameterDocument
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reference/edge-configuration.md"
@@ -46,6 +52,11 @@ _SECTIONS: Final[tuple[tuple[str, str, type[Document]], ...]] = (
     ("`[sparkplug]`", "How it speaks Sparkplug B.", SparkplugDocument),
     ("`[uns]`", "The plain JSON mirror; see [The Unified Namespace](uns.md).", UnsDocument),
     ("`[metrics]`", "Numbers for Prometheus and probes for orchestrators.", MetricsDocument),
+    (
+        "`[remote]`",
+        "What is taken besides Sparkplug; see [The suite's own topics](system-topics.md).",
+        RemoteDocument,
+    ),
     ("`[[devices]]`", _DEVICE_WORDS, Device),
     ("`[[devices.poll_groups]]`", "Tags that are read together.", PollGroup),
     ("`[[devices.tags]]`", "What every tag has, whatever the driver.", Tag),

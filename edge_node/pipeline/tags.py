@@ -6,7 +6,7 @@ Built once from the document and the driver's view of it; a poll then passes thr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from edge_node.drivers.base import Changes, PollResult, RawValue, TagInfo
 from edge_node.errors import EdgeError
@@ -21,7 +21,9 @@ from edge_node.pipeline.scaling import (
 )
 from proto.control.device import Tag
 from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.errors import LocalError
 from proto.sparkplug.metrics import DataSet, Metric, Template
+from proto.sparkplug.values import check_value
 
 _NUMBER_BYTES: Final = 12
 _MEMBER_BYTES: Final = 24
@@ -82,11 +84,10 @@ class TagSpec:
         """Return what the driver has to write for an engineering value.
 
         Raises:
-            ValueRefused: not writable, null, outside ``low`` … ``high`` or the enumeration, or of
-                the wrong kind.
+            ValueRefused: not writable, null, outside ``low`` … ``high`` or the enumeration, of the
+                wrong kind, or more than its data type holds.
         """
-        tag = self.document
-        if not tag.writable:
+        if not self.document.writable:
             raise ValueRefused("the tag is not writable")
         if value is None or not isinstance(
             value, bool | int | float | str | bytes | list | DataSet
@@ -97,8 +98,22 @@ class TagSpec:
                 return self.enumeration.number(value)
             except ValueError as exc:
                 raise ValueRefused(str(exc)) from exc
+        try:
+            check_value(self.datatype, value)
+        except LocalError as exc:
+            raise ValueRefused(str(exc)) from exc
+        return self._invert(value)
+
+    def engineering_value(self, raw: RawValue) -> RawValue:
+        """Return what is published of a raw value."""
+        value = raw if self.scaling is None else scale_value(raw, self.scaling)
+        if self.is_named and self.enumeration is not None:
+            return self.enumeration.name(value)
+        return value
+
+    def _invert(self, value: bool | float | str | bytes | DataSet | list[Any]) -> RawValue:
         if isinstance(value, list):
-            return [self.raw_value(item) for item in value]  # type: ignore[return-value]  # one kind
+            return [self._invert(item) for item in value]  # type: ignore[return-value]  # one kind
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._raw_number(value)
         return value

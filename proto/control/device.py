@@ -66,6 +66,8 @@ class Tag(Document):
 
     writable: bool = False
     """Whether hosts may write it."""
+    read_back: bool = False
+    """What was written is read and compared before the write counts as done."""
 
     scale: float = 1.0
     """Engineering value = raw value * scale + offset."""
@@ -91,6 +93,8 @@ class Tag(Document):
     def _check_tag(self) -> Self:
         if self.scale == 0:
             raise ValueError("scale is 0, every value would be the offset; expected another number")
+        if self.read_back and not self.writable:
+            raise ValueError("read_back is set, expected it for writable tags only")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}, expected low below high")
         if self.deadband and self.deadband_percent:

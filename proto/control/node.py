@@ -91,6 +91,14 @@ class MetricsDocument(Document):
     """Address that is listened on; nothing there asks who calls."""
 
 
+class RemoteDocument(Document):
+    """The ``[remote]`` section: what is taken over MQTT besides Sparkplug."""
+
+    commands: bool = False
+    """Take writes as JSON on `<prefix>/cmd/…`. Whoever may publish there may write every writable
+    tag: let the broker grant it to few."""
+
+
 class NodeDocument(Document):
     """One edge node's TOML file."""
 
@@ -98,6 +106,7 @@ class NodeDocument(Document):
     mqtt: BrokerListDocument = BrokerListDocument()
     sparkplug: SparkplugDocument = SparkplugDocument()
     uns: UnsDocument = UnsDocument()
+    remote: RemoteDocument = RemoteDocument()
     metrics: MetricsDocument = MetricsDocument()
     templates: tuple[TemplateDocument, ...] = ()
     devices: tuple[DeviceDocument, ...] = ()

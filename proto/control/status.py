@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from proto.control.command import Outcome
 from proto.control.document import Document
 
 
@@ -83,6 +84,16 @@ class ConfigurationStatus(Document):
     """Sections of the file that are another now and count from the next start on."""
 
 
+class RefusedWrite(Document):
+    """A write that came to nothing, or of which it cannot be told."""
+
+    timestamp_ms: int
+    device: str | None
+    metric: str
+    outcome: Outcome
+    reason: str
+
+
 class NodeStatus(Document):
     """``<prefix>/status/<group>/<edge>``."""
 
@@ -91,6 +102,8 @@ class NodeStatus(Document):
     started_ms: int
     configuration: ConfigurationStatus | None = None
     counters: NodeCounters = NodeCounters()
+    refused_writes: tuple[RefusedWrite, ...] = ()
+    """The last twenty, the latest last."""
     devices: dict[str, DeviceStatus] = Field(default_factory=dict)
 
 

@@ -1,6 +1,11 @@
 """The suite's own topics, below the configured prefix."""
 
+from typing import Final
+
 from proto.sparkplug.topics import NodeId
+
+RESULT: Final = "result"
+"""The last level of every result's topic, and of no command's."""
 
 
 def node_status_topic(prefix: str, node: NodeId) -> str:
@@ -16,3 +21,30 @@ def historian_status_topic(prefix: str, historian_id: str) -> str:
 def acknowledgement_topic(prefix: str, node: NodeId) -> str:
     """Return where the historian names the payloads that are committed."""
     return f"{prefix}/ack/{node.group}/{node.edge}"
+
+
+def command_filter(prefix: str, node: NodeId) -> str:
+    """Return what an edge node subscribes to for commands; results come on it as well."""
+    return f"{prefix}/cmd/{node.group}/{node.edge}/+/#"
+
+
+def command_topic(prefix: str, node: NodeId, device: str, tag: str) -> str:
+    """Return where a tag is written; the tag's ``/`` are levels."""
+    return f"{prefix}/cmd/{node.group}/{node.edge}/{device}/{tag}"
+
+
+def command_result_topic(prefix: str, node: NodeId, device: str, tag: str) -> str:
+    """Return where it is told what became of a write."""
+    return f"{command_topic(prefix, node, device, tag)}/{RESULT}"
+
+
+def parse_command_topic(topic: str, prefix: str, node: NodeId) -> tuple[str, str] | None:
+    """Return the device and the tag that a command is for, ``None`` for what is no command.
+
+    A topic that ends in ``/result`` is a result, always: a tag whose last level is ``result`` is
+    written with Sparkplug commands only.
+    """
+    device, _, tag = topic.removeprefix(f"{prefix}/cmd/{node.group}/{node.edge}/").partition("/")
+    if not device or not tag or tag.rpartition("/")[2] == RESULT:
+        return None
+    return device, tag

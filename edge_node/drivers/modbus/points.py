@@ -153,6 +153,8 @@ def _compile(tag: ModbusTag, connection: ModbusConnection) -> Point:
         )
     if connection.is_broadcast:
         _check_broadcast(tag, address)
+    if tag.read_back and (tag.write_only or connection.is_broadcast):
+        raise ValueError("read_back is set, and what is only written cannot be read")
     if tag.writable and count > _MOST_WRITTEN_REGISTERS:
         raise ValueError(
             f"takes {count} registers, at most {_MOST_WRITTEN_REGISTERS} can be written at once"

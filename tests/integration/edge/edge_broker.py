@@ -102,11 +102,19 @@ Condition = Callable[[list[Seen]], bool]
 class Watcher:
     """An independent MQTT client in its own thread that keeps what it receives, in order."""
 
-    def __init__(self, broker: Broker, *filters: str) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *filters: str,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
         self.messages: list[Seen] = []
         self._arrived = threading.Condition()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._on_message
+        if username is not None:
+            self._client.username_pw_set(username, password)
         ready = threading.Event()
         self._client.on_subscribe = lambda *_: ready.set()
         self._client.on_connect = lambda client, *_: client.subscribe([(f, 1) for f in filters])

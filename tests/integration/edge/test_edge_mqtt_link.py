@@ -42,7 +42,7 @@ async def test_messages_travel_both_ways(
     connection.publish("out/b", b"2", qos=1, retain=True)
     watcher.publish("in/x", b"hello")
     with trio.fail_after(5):
-        assert await connection.messages.receive() == ("in/x", b"hello")
+        assert await connection.messages.receive() == ("in/x", b"hello", False)
     await connection.disconnect()
     assert connection.is_lost
     assert await watcher.wait_payloads(2) == {"out/a": b"1", "out/b": b"2"}

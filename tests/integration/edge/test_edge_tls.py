@@ -123,7 +123,7 @@ async def test_a_large_burst_passes_tls_whole(
         connection.publish("echo/burst", payload, qos=1)
     with trio.fail_after(20):
         received = [await connection.messages.receive() for _ in payloads]
-    assert [payload for _, payload in received] == payloads
+    assert [message.payload for message in received] == payloads
     await connection.disconnect()
 
 

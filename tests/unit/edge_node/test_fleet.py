@@ -12,6 +12,7 @@ from edge_node.drivers.base import Driver
 from edge_node.fleet import Fleet
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.uns import UnsMirror
+from edge_node.writes import WriteEnd, WriteOrder
 from proto.control.device import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import decode_payload
@@ -165,9 +166,11 @@ async def test_writes_that_wait_for_a_device_that_is_replaced_are_refused(
     supervisor = bench.fleet.find("a")
     assert supervisor is not None
     old = bench.drivers["a"]
-    supervisor.write("temp", 1)
+    ends: list[WriteEnd] = []
+    supervisor.write(WriteOrder("temp", 1, trio.current_time() + 1000, ends.append))
     await bench.fleet.apply(bench.configure(device_document("a", tags=ONE_TAG)))
     await trio.sleep(300)
     assert old.written == []
     assert bench.drivers["a"].written == []
+    assert ends == [WriteEnd("refused", "the device was stopped")]
     nursery.cancel_scope.cancel()

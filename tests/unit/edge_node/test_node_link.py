@@ -55,6 +55,8 @@ def make_link(tmp_path: Path) -> Iterator[Callable[[list[str]], NodeLink]]:
             bd_seq=states[-1],
             counters=Counters(),
             on_write=lambda _: None,
+            on_rejected=lambda _: None,
+            on_message=lambda _: None,
             on_connected=lambda: None,
         )
 

@@ -9,6 +9,7 @@ from edge_node.drivers.base import Changes, DeviceUnreachable, RawValue, Request
 from edge_node.pipeline.tags import DeviceTags
 from edge_node.scheduler import Lateness
 from edge_node.supervisor import DeviceSupervisor
+from edge_node.writes import WriteEnd, WriteOrder
 from proto.control.device import ModbusDevice
 from tests.unit.edge_node.fakes import (
     FakeDriver,
@@ -43,6 +44,11 @@ class Bench:
             now_ms=wall_ms,
         )
         self.state = self.supervisor.state
+        self.ends: list[WriteEnd] = []
+
+    def write(self, tag: str, value: object, timeout_s: float = 10.0) -> None:
+        deadline = trio.current_time() + timeout_s
+        self.supervisor.write(WriteOrder(tag, value, deadline, self.ends.append))
 
 
 async def test_a_device_is_online_after_every_group_was_read_and_polled_in_its_phase(
@@ -203,7 +209,7 @@ async def test_an_adapting_group_rests_while_nothing_changes_and_wakes_with_a_wr
     before = len(bench.driver.polled_at)
     assert before == pytest.approx(3600 / 60 + 7, abs=3)
     assert bench.state.skipped_polls == 0
-    bench.supervisor.write("temp", 5)
+    bench.write("temp", 5)
     await trio.sleep(3.5)
     at = [at for at, _ in bench.driver.polled_at[before:]]
     assert len(at) == 3  # read back at once, on the next beat, and two beats later
@@ -237,11 +243,11 @@ async def test_a_write_is_scaled_back_and_its_value_is_read_again_at_once(
     )
     nursery.start_soon(bench.supervisor.run)
     await trio.sleep(30)
-    bench.supervisor.write("setpoint", 23.5)
+    bench.write("setpoint", 23.5)
     await trio.sleep(1)
     assert bench.driver.written == [("setpoint", 235)]
     assert [r.values for _, _, r in bench.sink.reports] == [[23.5]]
-    bench.supervisor.write("setpoint", 23.5)
+    bench.write("setpoint", 23.5)
     await trio.sleep(1)
     assert [r.values for _, _, r in bench.sink.reports] == [[23.5], [23.5]]
     assert bench.state.writes == 2
@@ -258,21 +264,23 @@ async def test_refused_writes_are_told_and_change_nothing(
     bench = Bench()
     bench.driver.on_write = refuse
     nursery.start_soon(bench.supervisor.run)
-    with capture_logs() as logs:
-        bench.supervisor.write("temp", 1)
-        await trio.sleep(3)
-        bench.supervisor.write("temp", 2)
-        bench.supervisor.write("speed", 3)
-        bench.supervisor.write("nonsense", 4)
-        bench.supervisor.write("temp", None)
-        await trio.sleep(3)
-    refusals = [entry["reason"] for entry in logs if entry["event"] == "write_refused"]
-    assert refusals == [
-        "the device is connecting",
-        "device refused 2 for 'temp'",
-        "the tag is not writable",
-        "the device has no such tag",
-        "found None, expected a Int16",
+    bench.write("temp", 1)
+    await trio.sleep(3)
+    bench.write("temp", 2)
+    bench.write("speed", 3)
+    bench.write("nonsense", 4)
+    bench.write("temp", None)
+    bench.write("temp", 70_000)
+    bench.write("temp", "hot")
+    await trio.sleep(3)
+    assert [(end.outcome, end.reason) for end in bench.ends] == [
+        ("refused", "the device is connecting"),
+        ("failed", "device refused 2 for 'temp'"),
+        ("refused", "the tag is not writable"),
+        ("refused", "the device has no such tag"),
+        ("refused", "found None, expected a Int16"),
+        ("refused", "value: 70000 does not fit Int16, expected -32768 to 32767"),
+        ("refused", "value: found str 'hot', expected an integer for Int16"),
     ]
     assert bench.state.state == "online"
     assert bench.state.writes == 0
@@ -364,10 +372,144 @@ async def test_a_write_to_a_subscribed_group_does_not_read_the_group(
     bench = Bench(document, driver=driver)
     nursery.start_soon(bench.supervisor.run)
     await trio.sleep(3)
-    bench.supervisor.write("a", 0)
+    bench.write("a", 0)
     await trio.sleep(1)
     driver.tell(Changes("default", [0], [0], [(1234, 192)], {}))
     await trio.sleep(1)
     assert len(driver.polled_at) == 1
     assert [report.values for _, _, report in bench.sink.reports] == [[0]]
     nursery.cancel_scope.cancel()
+
+
+READ_BACK = [
+    {
+        "name": "temp",
+        "address": "holding:0",
+        "datatype": "int16",
+        "writable": True,
+        "read_back": True,
+        "scale": 0.1,
+    }
+]
+
+
+async def test_a_write_that_is_read_back_says_what_the_device_gives(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = [{"name": "default", "interval_s": 3600}]
+    bench = Bench(device_document(tags=READ_BACK, poll_groups=slow))
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(30)
+    bench.write("temp", 23.5)
+    await trio.sleep(1)
+    bench.driver.on_write = lambda *_: None
+    bench.write("temp", 5.0)
+    await trio.sleep(1)
+    bench.driver.on_write = lambda tag, _: bench.driver.bad.add(tag)
+    bench.write("temp", 5.0)
+    await trio.sleep(1)
+    assert bench.ends == [
+        WriteEnd("verified", None, 23.5),
+        WriteEnd("different", "the device gives 23.5 back", 23.5),
+        WriteEnd("unknown", "written, and cannot be read back: illegal address"),
+    ]
+    assert [end.ok for end in bench.ends] == [True, False, False]
+    assert bench.sink.reports[0][2].values == [23.5]
+    nursery.cancel_scope.cancel()
+
+
+async def test_writes_are_done_in_their_order_each_before_the_next_poll(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench(device_document(poll_groups=[{"name": "default", "interval_s": 5}]))
+    bench.driver.poll_s = 2.0
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(20)
+    polled = len(bench.driver.polled_at)
+    await trio.sleep(5 - (trio.current_time() - bench.driver.polled_at[-1][0]) + 0.5)
+    assert len(bench.driver.polled_at) == polled + 1  # a poll is under way
+    for value in (1, 2, 1, 2):
+        bench.write("temp", value)
+    await trio.sleep(2)
+    assert bench.driver.written == [("temp", 1), ("temp", 2), ("temp", 1), ("temp", 2)]
+    assert len(bench.driver.polled_at) == polled + 2  # and read back
+    assert [end.outcome for end in bench.ends] == ["written"] * 4
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_waited_for_too_long_is_not_done(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.driver.poll_s = 30.0
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(35)
+    bench.write("temp", 1, timeout_s=5.0)
+    bench.write("temp", 2, timeout_s=60.0)
+    await trio.sleep(60)
+    assert bench.driver.written == [("temp", 2)]
+    assert bench.ends == [
+        WriteEnd("refused", "it waited for too long"),
+        WriteEnd("written"),
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_full_queue_refuses_and_keeps_what_waits(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.driver.poll_s = 5.0
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(7)
+    for value in range(1005):
+        bench.write("temp", value, timeout_s=60)
+    assert [end.reason for end in bench.ends] == ["1000 writes wait already"] * 5
+    await trio.sleep(30)
+    assert bench.driver.written == [("temp", value) for value in range(1000)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_was_not_answered_is_unknown_and_the_next_are_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+
+    def lose(_tag: str, _value: object) -> None:
+        raise DeviceUnreachable("127.0.0.1:502: no answer")
+
+    bench.driver.on_write = lose
+    bench.driver.poll_s = 1.0
+    nursery.start_soon(bench.supervisor.run)
+    await trio.sleep(3.5)
+    bench.write("temp", 1)
+    bench.write("temp", 2)
+    await trio.sleep(3)
+    assert bench.ends == [
+        WriteEnd("unknown", "sent, and not answered: 127.0.0.1:502: no answer"),
+        WriteEnd("refused", "the device was lost"),
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_a_stop_interrupts_is_told_as_unknown(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench()
+    async with trio.open_nursery() as own:
+        own.start_soon(bench.supervisor.run)
+        await trio.sleep(5)
+        bench.driver.write = _never  # type: ignore[method-assign]
+        bench.write("temp", 1)
+        bench.write("temp", 2)
+        await trio.sleep(3)
+        assert bench.ends == []
+        own.cancel_scope.cancel()
+    assert bench.ends == [
+        WriteEnd("unknown", "interrupted: the device was stopped"),
+        WriteEnd("refused", "the device was stopped"),
+    ]
+
+
+async def _never(tag: str, value: RawValue) -> None:
+    await trio.sleep_forever()

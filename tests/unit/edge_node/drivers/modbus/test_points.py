@@ -238,3 +238,9 @@ def test_unit_0_is_a_unit_like_any_other_where_frames_are_no_rtu() -> None:
 def test_settings_of_other_datatypes_are_refused(tag: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         device({"name": "a", "address": "holding:0"} | tag)
+
+
+def test_what_is_only_written_is_not_read_back() -> None:
+    tag = {"name": "a", "address": "holding:0", "datatype": "int16", "writable": True}
+    with pytest.raises(ConfigError, match="what is only written cannot be read"):
+        compile_points(device({**tag, "write_only": True, "read_back": True}))
