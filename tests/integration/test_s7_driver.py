@@ -319,6 +319,22 @@ async def test_a_wrong_slot_is_told_as_such(answer: bytes | None) -> None:
     assert "wrong rack, slot or TSAP, or no connection is free" in str(one.value)
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (0x01, "slot 2: no connection is free in the CPU: close others, or try another"),
+        (0x81, "slot 2: no connection is free in the CPU"),
+        (0x02, "slot 2: wrong rack, slot or TSAP$"),
+        (0x03, "slot 2: wrong rack, slot or TSAP$"),
+    ],
+)
+async def test_a_cpu_that_says_why_it_refuses_a_connection_is_believed(
+    reason: int, message: str
+) -> None:
+    with pytest.raises(DeviceUnreachable, match=message):
+        await run_against([REFUSE[:-1] + bytes([reason])], S7Driver.open, slot=2)
+
+
 async def test_put_get_switched_off_is_told_as_such() -> None:
     result = await run_against([CONFIRM, SETUP, FORBIDDEN], poll)
     assert result.values == [None]

@@ -23,10 +23,11 @@ class BlockDecoder:
 
     Attributes:
         order: the indexes of the points, in the order of the decoded values.
-        may_fail: whether some bytes mean nothing, so that there may be no value.
+        span: where the values stand in the column, if one after the other and all with a value
+            whatever the bytes are.
     """
 
-    __slots__ = ("_layers", "may_fail", "order")
+    __slots__ = ("_layers", "order", "span")
 
     def __init__(self, block: Block, points: Sequence[Point]) -> None:
         arrays = [i for i in block.indexes if points[i].count is not None]
@@ -38,7 +39,10 @@ class BlockDecoder:
             self._layers.append(_flags_layer(block, points, flags))
         self._layers += [_array_layer(block, points[i]) for i in arrays]
         self.order = (*chain.from_iterable(layers), *flags, *arrays)
-        self.may_fail = any(points[i].datatype in DECODERS for i in self.order)
+        first, count = self.order[0], len(self.order)
+        is_whole = self.order == tuple(range(first, first + count))
+        may_fail = any(points[i].datatype in DECODERS for i in self.order)
+        self.span = slice(first, first + count) if is_whole and not may_fail else None
 
     def __call__(self, data: bytes) -> Sequence[RawValue]:
         """Decode exactly the block's bytes; ``None`` where they mean nothing."""

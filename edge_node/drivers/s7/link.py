@@ -4,6 +4,7 @@ A connection whose question was abandoned is thrown away. Knows nothing of tags.
 """
 
 import os
+import sys
 from collections.abc import Callable
 
 import trio
@@ -28,6 +29,7 @@ from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Connection
 
 _RECEIVE_SIZE = 16_384
+_KEEP_ALIVE_S = 30
 _HIGHEST_REFERENCE = 0xFFFF
 _TYPES = {"pg": 1, "op": 2, "basic": 3}
 
@@ -97,29 +99,33 @@ class S7Link:
         Raises:
             DeviceUnreachable: no answer in time, or the connection is gone.
         """
-        async with self._turn:
+        try:
+            self._turn.acquire_nowait()  # without a turn of the scheduler, which costs
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        answered = False
+        try:
             if self._stream is None:
                 raise DeviceUnreachable(f"{self._name} is not connected")
             self._reference = self._reference % _HIGHEST_REFERENCE + 1
-            answered = False
-            try:
-                with trio.fail_after(self._settings.timeout_s):
-                    await self._send(make(self._reference))
-                    self._traffic.requests += 1
-                    sent_at = trio.current_time()
-                    message = await self._receive_answer(self._reference)
-                answered = True
-                self._traffic.latency.add(trio.current_time() - sent_at)
-            except trio.TooSlowError as exc:
-                raise NoAnswer(
-                    f"{self._name} did not answer within {self._settings.timeout_s:g} s"
-                ) from exc
-            except ProtocolError as exc:
-                raise NotUnderstood(f"{self._name} does not speak S7: {exc}") from exc
-            finally:
-                if not answered:
-                    self.close()
-            return message
+            with trio.fail_after(self._settings.timeout_s):
+                await self._send(make(self._reference))
+                self._traffic.requests += 1
+                sent_at = trio.current_time()
+                message = await self._receive_answer(self._reference)
+            answered = True
+            self._traffic.latency.add(trio.current_time() - sent_at)
+        except trio.TooSlowError as exc:
+            raise NoAnswer(
+                f"{self._name} did not answer within {self._settings.timeout_s:g} s"
+            ) from exc
+        except ProtocolError as exc:
+            raise NotUnderstood(f"{self._name} does not speak S7: {exc}") from exc
+        finally:
+            if not answered:
+                self.close()
+            self._turn.release()
+        return message
 
     def close(self) -> None:
         """Close at once; never raises."""
@@ -200,7 +206,7 @@ def _tsap(text: str) -> int:
 
 async def _open_stream(host: str, port: int) -> trio.SocketStream:
     try:
-        return await trio.open_tcp_stream(host, port)
+        stream = await trio.open_tcp_stream(host, port)
     except OSError as exc:
         # trio says only that all attempts failed; why is in the cause, one error an address
         cause: BaseException | None = exc.__cause__
@@ -209,3 +215,9 @@ async def _open_stream(host: str, port: int) -> trio.SocketStream:
         if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
             raise OSError(cause.errno, os.strerror(cause.errno)) from exc
         raise
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, True)
+    if sys.platform == "linux":
+        # between slow polls, firewalls forget connections on which nothing moves
+        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
+        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPINTVL, _KEEP_ALIVE_S)
+    return stream

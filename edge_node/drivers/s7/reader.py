@@ -145,6 +145,9 @@ class GroupReader:
 
     def _take(self, decoder: BlockDecoder, data: bytes, column: Column) -> None:
         values = decoder(data)
+        if decoder.span is not None and not column.bad:
+            column.values[decoder.span] = values
+            return
         for index, value in zip(decoder.order, values, strict=True):
             column.values[index] = value
             if value is None:
