@@ -37,10 +37,10 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def config(port: int, tmp_path: Path) -> Path:
     page = Path("docs/guide/drivers/s7.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    example, array = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     file = tmp_path / "node.toml"
     here = example.replace('host = "192.0.2.21"', f'host = "127.0.0.1"\nport = {port}')
-    file.write_text(NODE.format(state=tmp_path) + here)
+    file.write_text(NODE.format(state=tmp_path) + here + array)
     return file
 
 

@@ -122,6 +122,8 @@ def compile_point(tag: S7Tag) -> Point:
     count = _count_of(tag, parsed)
     if datatype in UNSCALED and (tag.is_scaled or tag.deadband or tag.deadband_percent):
         raise ValueError(f"scale, offset and deadband do not apply to datatype {datatype!r}")
+    if count is not None and (tag.deadband or tag.deadband_percent):
+        raise ValueError("deadband does not apply to arrays, expected none")
     size = size_of(datatype, length)
     address = canonical(parsed.address, datatype, size)
     start = 2 * address.byte if address.area.is_elements else address.byte

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from deploy.local.plant.s7_server import Mixer, S7Server
+from proto.sparkplug.arrays import pack_array
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import Metric
 from tests.integration.edge.bench import Listener, node_document, running, wait_until
@@ -36,6 +37,9 @@ def mixer_device(port: int) -> dict[str, Any]:
             {"name": "running", "address": "DB1.DBX14.0", "writable": True},
             {"name": "recipe", "address": "DB1.S16.16", "writable": True},
             {"name": "clock", "address": "DB1.DBB40", "datatype": "dtl"},
+            {"name": "temps", "address": "DB1.DBD60:REAL[3]", "writable": True, "high": 100},
+            {"name": "valves", "address": "DB1.DBX80.0:BOOL[12]", "writable": True},
+            {"name": "levels", "address": "DB1.DBW84:INT[2]", "scale": 0.1},
             {"name": "nowhere", "address": "DB7.DBW0", "datatype": "int"},
         ],
     }
@@ -55,6 +59,10 @@ async def test_a_cpu_is_born_published_written_lost_and_found(
         assert birth.metric("recipe").value == "Raspberry1"
         assert birth.metric("clock").datatype is DataType.DATETIME
         assert birth.metric("nowhere").value is None
+        assert birth.metric("temps").datatype is DataType.FLOAT_ARRAY
+        assert birth.metric("temps").value == [0, 0, 0]
+        assert birth.metric("valves").datatype is DataType.BOOLEAN_ARRAY
+        assert birth.metric("levels").datatype is DataType.DOUBLE_ARRAY
 
         struct.pack_into(">h", mixer.block, 12, 250)
         await heard.wait_value("mixer", "level", 25.0)
@@ -70,6 +78,26 @@ async def test_a_cpu_is_born_published_written_lost_and_found(
         await heard.wait_value("mixer", "recipe", "Plum")
         await wait_until(lambda: mixer.block[14] & 1 == 0)
         assert struct.unpack_from(">f", mixer.block, 4) == (80.5,)
+
+        struct.pack_into(">hh", mixer.block, 84, 250, -7)
+        # without a datatype, as data have none, an array is its bytes
+        levels = pack_array(DataType.DOUBLE_ARRAY, [25.0, -0.7])
+        await heard.wait_value("mixer", "levels", levels)
+        heard.command(
+            "DCMD",
+            [
+                Metric("temps", DataType.FLOAT_ARRAY, [1.5, 2.5, 3.5]),
+                Metric("valves", DataType.BOOLEAN_ARRAY, [True] * 11 + [False]),
+            ],
+            "mixer",
+        )
+        valves = pack_array(DataType.BOOLEAN_ARRAY, [True] * 11 + [False])
+        await heard.wait_value("mixer", "valves", valves)
+        assert struct.unpack_from(">3f", mixer.block, 60) == (1.5, 2.5, 3.5)
+        heard.command("DCMD", [Metric("temps", DataType.FLOAT_ARRAY, [1.0, 2.0, 101.0])], "mixer")
+        heard.command("DCMD", [Metric("setpoint", DataType.FLOAT, 90.0)], "mixer")
+        await heard.wait_value("mixer", "setpoint", 90.0)
+        assert struct.unpack_from(">3f", mixer.block, 60) == (1.5, 2.5, 3.5), "above high"
 
         await trio.to_thread.run_sync(server.stop)
         await heard.wait("DDEATH")

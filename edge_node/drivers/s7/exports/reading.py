@@ -39,11 +39,15 @@ def is_export(name: str, data: bytes) -> bool:
         return True
     text = _decode(data)
     return (
-        is_source(text)
-        or tables.is_asc(text)
-        or text.lstrip().startswith("<")
-        or tables.find_head(tables.split_cells(text))
+        is_source(text) or tables.is_asc(text) or text.lstrip().startswith("<") or _has_head(text)
     )
+
+
+def _has_head(text: str) -> bool:
+    try:
+        return tables.find_head(tables.split_cells(text.partition("\n")[0]))
+    except ValueError:
+        return False
 
 
 def read_export(files: Sequence[tuple[str, bytes]], numbers: Mapping[str, int]) -> Export:
@@ -108,13 +112,12 @@ def _parse_rows(suffix: str, text: str, data: bytes) -> Iterator[Row]:
 
 def _decode(data: bytes) -> str:
     """Return text: Unicode where it is, else Windows' Western European, as STEP 7 writes it."""
-    encodings = ("utf-16",) if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig",)
-    for encoding in (*encodings, "cp1252"):
-        try:
-            return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
+    unicode = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(unicode)
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class _Joined:

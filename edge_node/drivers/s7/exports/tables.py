@@ -53,7 +53,7 @@ def parse_seq(text: str) -> Iterator[Row]:
 
 def parse_sdf(text: str) -> Iterator[Row]:
     """Read quoted cells without a head: four of STEP 7, nine of TIA Portal."""
-    for cells in csv.reader(io.StringIO(text)):
+    for cells in _cells(text, ","):
         if len(cells) < _CLASSIC_FIELDS:
             continue
         name, address, kind, *rest = (cell.strip() for cell in cells)
@@ -69,10 +69,21 @@ def find_head(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def split_cells(text: str) -> list[list[str]]:
-    """Return the cells of CSV, separated by commas, semicolons or tabs."""
+    """Return the cells of CSV, separated by commas, semicolons or tabs.
+
+    Raises:
+        ValueError: it is none.
+    """
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    return list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    return _cells(text, delimiter)
+
+
+def _cells(text: str, delimiter: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error as exc:
+        raise ValueError(f"is no CSV: {exc}") from exc
 
 
 def parse_cells(rows: Sequence[Sequence[str]]) -> Iterator[Row]:

@@ -71,6 +71,7 @@ def test_a_tag_becomes_a_point(
         ({"address": "DB1.DBB0:STRING(300)"}, "length is 300, expected at most 254"),
         ({"address": "DB1.DBX0.0", "scale": 2}, "do not apply to datatype 'bool'"),
         ({"address": "MW0:INT[3]", "count": 4}, "count is 4, address 'MW0:INT[3]' says 3"),
+        ({"address": "MD0:REAL[2]", "deadband": 1}, "deadband does not apply to arrays"),
         ({"address": "MB65530:REAL[2]"}, "array of 2 real at MD65530 ends above byte 65535"),
         ({"address": "DB1.S0.10", "length": 12}, "length is 12, address 'DB1.S0.10' says 10"),
         ({"address": "DB1.DBX0.0", "length": 2}, "length is 2 for bool"),
