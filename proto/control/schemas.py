@@ -7,13 +7,24 @@ from pydantic import TypeAdapter
 
 from proto.control.acknowledgement import Acknowledgement
 from proto.control.command import Command, CommandResult
+from proto.control.device import Device, ModbusDevice
 from proto.control.devices import DeviceDocument
 from proto.control.node import NodeDocument
+from proto.control.opcua import OpcUaDevice
+from proto.control.s7 import S7Device
 from proto.control.status import HistorianStatus, NodeStatus
+
+DEVICES: Final[Mapping[str, type[Device]]] = {
+    "modbus": ModbusDevice,
+    "opcua": OpcUaDevice,
+    "s7": S7Device,
+}
+"""Driver → its device's document."""
 
 DOCUMENTS: Final[Mapping[str, Any]] = {
     "node": NodeDocument,
     "device": DeviceDocument,
+    **{f"{driver}-device": document for driver, document in DEVICES.items()},
     "command": Command,
     "command-result": CommandResult,
     "node-status": NodeStatus,
