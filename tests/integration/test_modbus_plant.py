@@ -117,6 +117,7 @@ async def test_the_plant_refuses_values_outside_its_range(plant_port: int) -> No
 
 
 @pytest.mark.trio
+@pytest.mark.complaint("illegal-address")
 async def test_an_illegal_address_breaks_only_its_own_tag(plant_port: int) -> None:
     driver = device(
         plant_port,

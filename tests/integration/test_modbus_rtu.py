@@ -160,6 +160,7 @@ def on_cable(cable: Cable, lines: Lines, unit_id: int, **more: Any) -> Driver:
     )
 
 
+@pytest.mark.complaint("rtu-collision")
 async def test_two_requests_are_never_at_once_on_one_rtu_bus(cable: Cable) -> None:
     lines = Lines()
     with serving(serial_server(cable)):

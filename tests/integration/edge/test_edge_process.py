@@ -133,6 +133,7 @@ async def test_sighup_has_the_file_read_again_by_the_process_that_runs(
     "payloads-ndeath-will-message",
     "payloads-ndeath-bdseq",
 )
+@pytest.mark.complaint("bdseq-restart")
 async def test_a_killed_process_dies_by_its_will_and_comes_back_with_the_next_bd_seq(
     edge_broker: Broker, heard: Listener, plc: Plc, start: Start
 ) -> None:

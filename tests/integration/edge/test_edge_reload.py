@@ -124,6 +124,7 @@ async def _last(heard: Listener, topic: str) -> bytes:
     return [m.payload for m in heard.watcher.messages if m.topic == topic][-1]
 
 
+@pytest.mark.complaint("unchanged-push")
 async def test_an_unchanged_configuration_push_restarts_no_connector(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ def test_phase_is_stable_and_differs_between_devices_and_groups() -> None:
     assert len({phase("press-1", "fast"), phase("press-1", "slow"), phase("press-2", "fast")}) == 3
 
 
+@pytest.mark.complaint("synchronized-polls")
 def test_phases_of_many_devices_are_spread_over_the_interval() -> None:
     tenths = [0] * 10
     for number in range(1000):

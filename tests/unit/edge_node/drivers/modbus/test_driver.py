@@ -99,6 +99,7 @@ async def test_a_poll_reads_every_table_in_few_requests(bench: Bench) -> None:
     await driver.aclose()
 
 
+@pytest.mark.complaint("request-each")
 async def test_registers_side_by_side_do_not_take_one_request_each(bench: Bench) -> None:
     driver = bench.driver(*words(0, 100), *words(104, 20))
     await driver.open()
@@ -152,6 +153,7 @@ async def test_a_lost_answer_costs_one_retry_and_keeps_the_connection(
     assert bench.server.connects == 1
 
 
+@pytest.mark.complaint("stale-transaction")
 async def test_a_stale_modbus_transaction_id_after_a_timeout_is_dropped(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -406,6 +408,7 @@ async def lose_again_and_again(driver: ModbusDriver) -> None:
         await trio.sleep(0.05)
 
 
+@pytest.mark.complaint("dead-unit")
 async def test_one_dead_modbus_device_does_not_stall_the_others(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -456,6 +459,7 @@ async def test_a_gateway_that_grants_one_connection_is_asked_on_it(
     assert (await second.read("g")).bad == {}
 
 
+@pytest.mark.complaint("missing-answer")
 async def test_a_missing_answer_does_not_reset_the_shared_connection(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -714,6 +718,7 @@ async def test_a_write_goes_before_the_rest_of_a_poll(
     assert [pdu[0] for _, pdu in bench.server.requests] == [3, 6, 3, 3]
 
 
+@pytest.mark.complaint("gives-up")
 async def test_polling_never_stops_for_good_however_many_errors_there_were(
     bench: Bench, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -82,6 +82,7 @@ async def run(*, dead: bool) -> tuple[Cost, DeviceState]:
     return cost, supervisors[DEAD].state
 
 
+@pytest.mark.complaint("dead-unit")
 async def test_one_dead_unit_costs_its_neighbours_nothing(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -49,6 +49,7 @@ class Reading:
         return {self.reader.points[i].name for i in column.bad}
 
 
+@pytest.mark.complaint("illegal-address")
 async def test_an_illegal_address_does_not_break_collection() -> None:
     reading = Reading(range(100))
     reading.unit.missing.add(41)
@@ -108,6 +109,7 @@ async def test_a_gap_that_may_not_be_read_is_read_around() -> None:
 
 
 @pytest.mark.parametrize("exception", [2, 3])
+@pytest.mark.complaint("largest-request")
 async def test_devices_that_refuse_125_register_reads_are_read_in_smaller_ones(
     exception: int,
 ) -> None:
