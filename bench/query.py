@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import click
@@ -29,6 +30,7 @@ from historian.database import Connection
 from historian.plain import PLAIN_COLUMNS, POSTGRES_EPOCH_MS, PlainRows
 from historian.schema.migrate import migrate, normalize_url
 from historian.schema.server import DatabaseServer
+from historian.series import read_series
 
 DAYS = 30
 TAGS_LATEST = 10_000
@@ -43,13 +45,14 @@ Ask = Callable[[], Awaitable[object]]
 @click.command()
 @click.option("--rows", type=click.IntRange(min=20_736_000), default=103_680_000, show_default=True)
 @click.option("--repeat", type=click.IntRange(min=5), default=100, show_default=True)
+@click.option("--filled", is_flag=True, help="An earlier run has filled the database: only ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
 @click.option(
     "--database-url",
     envvar=["NEXUS_DATABASE_URL", "NEXUS_TEST_TIMESCALE_URL"],
     help="Where to put the rows: an empty database. An embedded PostgreSQL when absent.",
 )
-def main(rows: int, repeat: int, as_json: bool, database_url: str | None) -> None:
+def main(rows: int, repeat: int, filled: bool, as_json: bool, database_url: str | None) -> None:
     """Measure the historian's queries over many rows."""
     folder = Path(tempfile.mkdtemp(prefix="nexus-bench-"))
     folder.chmod(0o755)
@@ -57,7 +60,7 @@ def main(rows: int, repeat: int, as_json: bool, database_url: str | None) -> Non
         with contextlib.ExitStack() as stack:
             url = normalize_url(database_url or stack.enter_context(_embedded(folder)))
             server = migrate(url)
-            report = asyncio.run(_run(url, server, rows, repeat))
+            report = asyncio.run(_run(url, server, rows, repeat, fill=not filled))
     except ProcessError as error:
         raise click.ClickException(str(error)) from error
     finally:
@@ -73,37 +76,33 @@ def _embedded(folder: Path) -> Iterator[str]:
         yield server.create_database("bench")
 
 
-async def _run(url: str, server: DatabaseServer, rows: int, repeat: int) -> dict[str, object]:
+async def _run(
+    url: str, server: DatabaseServer, rows: int, repeat: int, *, fill: bool
+) -> dict[str, object]:
     tags = max(TAGS_TREND, rows // (DAYS * SECONDS_A_DAY))
     connection = await asyncpg.connect(url, command_timeout=3_600)
-    today = datetime.now(UTC).date()
-    started = time.perf_counter()
-    click.echo(f"filling {tags} tags, {DAYS} days", err=True)
-    await _fill_metrics(connection, today)
-    with click.progressbar(range(DAYS), label="days", file=sys.stderr) as days:
-        for number in days:
-            await _fill_day(url, connection, server, today - timedelta(days=number + 1), tags)
-    await _fill_rollups(connection, today)
-    await connection.execute("ANALYZE")
-    filled_s = time.perf_counter() - started
+    if fill:
+        await _fill(url, connection, server, tags)
+    newest = await connection.fetchval("SELECT max(time) FROM historian.sample")
+    today = (newest + timedelta(seconds=1)).date()
     count = await connection.fetchval("SELECT count(*) FROM historian.sample")
     size = await connection.fetchval("SELECT historian.storage_size()")
     low = datetime.combine(today - timedelta(days=DAYS), datetime.min.time(), UTC)
-    p99_ms = {
+    took = {
         name: await _measure(ask, repeat) for name, ask in _questions(connection, low, tags).items()
     }
-    bare_ms = await _measure(lambda: connection.fetchval("SELECT 1"), repeat)
+    bare = await _measure(lambda: connection.fetchval("SELECT 1"), repeat)
     await connection.close()
     return {
         "bench": "query",
         "figures": {
-            "p99_ms": p99_ms,
+            "p99_ms": {name: times.p99_ms for name, times in took.items()},
+            "median_ms": {name: times.median_ms for name, times in took.items()},
             "rows": count,
             "bytes_per_row": round(size / count, 2),
-            "filled_s": round(filled_s, 1),
         },
-        "baseline": {"round_trip_p99_ms": bare_ms},
-        "ratio": {name: round(took / bare_ms, 1) for name, took in p99_ms.items()},
+        "baseline": {"round_trip_p99_ms": bare.p99_ms, "round_trip_median_ms": bare.median_ms},
+        "ratio": {name: round(times.median_ms / bare.median_ms, 1) for name, times in took.items()},
         "machine": {
             "cores": os.cpu_count(),
             "python": platform.python_version(),
@@ -118,14 +117,20 @@ def _questions(
 ) -> dict[str, Ask]:
     chance = random.Random(6)  # noqa: S311  # the same questions every time
 
-    async def one_tag_a_day() -> None:
+    def a_tag_and_a_day() -> tuple[int, datetime, datetime]:
         start = low + timedelta(days=chance.randrange(DAYS))
+        return chance.randrange(tags) + 1, start, start + timedelta(days=1)
+
+    async def one_tag_a_day() -> None:
+        tag, start, end = a_tag_and_a_day()
+        series = await read_series(connection, [tag], start, end)
+        assert len(series) == SECONDS_A_DAY, len(series)
+
+    async def one_tag_a_day_as_records() -> None:
         rows = await connection.fetch(
             "SELECT time, value FROM historian.sample"
             " WHERE metric_id = $1 AND time >= $2 AND time < $3 ORDER BY time",
-            chance.randrange(tags) + 1,
-            start,
-            start + timedelta(days=1),
+            *a_tag_and_a_day(),
         )
         assert len(rows) == SECONDS_A_DAY, len(rows)
 
@@ -148,19 +153,41 @@ def _questions(
 
     return {
         "one_tag_a_day_raw": one_tag_a_day,
+        "one_tag_a_day_raw_as_python_records": one_tag_a_day_as_records,
         "eight_tags_thirty_days_in_1000_buckets": tags_in_buckets,
         "latest_of_10000_tags": latest_of_all,
     }
 
 
-async def _measure(ask: Ask, repeat: int) -> float:
+class Times(NamedTuple):
+    """How long a question took."""
+
+    median_ms: float
+    p99_ms: float
+
+
+async def _measure(ask: Ask, repeat: int) -> Times:
     took = []
     await ask()
     for _ in range(repeat):
         started = time.perf_counter()
         await ask()
         took.append((time.perf_counter() - started) * 1000)
-    return round(sorted(took)[int(0.99 * (len(took) - 1))], 2)
+    took.sort()
+    return Times(round(took[len(took) // 2], 2), round(took[int(0.99 * (len(took) - 1))], 2))
+
+
+async def _fill(
+    url: str, connection: "asyncpg.Connection[asyncpg.Record]", server: DatabaseServer, tags: int
+) -> None:
+    today = datetime.now(UTC).date()
+    click.echo(f"filling {tags} tags, {DAYS} days", err=True)
+    await _fill_metrics(connection, today)
+    with click.progressbar(range(DAYS), label="days", file=sys.stderr) as days:
+        for number in days:
+            await _fill_day(url, connection, server, today - timedelta(days=number + 1), tags)
+    await _fill_rollups(connection, today)
+    await connection.execute("ANALYZE")
 
 
 async def _fill_metrics(connection: "asyncpg.Connection[asyncpg.Record]", today: date) -> None:

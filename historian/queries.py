@@ -30,6 +30,7 @@ from historian.queries_sql import (
     Mode,
 )
 from historian.schema.migrate import normalize_url
+from historian.series import Series, read_series
 
 __all__ = [
     "AGGREGATES",
@@ -49,6 +50,7 @@ __all__ = [
     "Mode",
     "QueryRefused",
     "Selection",
+    "Series",
     "StorageUnavailable",
     "StoredValue",
 ]
@@ -215,6 +217,11 @@ class History:
                 )
             rows = whole
         return [_read_sample(row) for row in rows], following
+
+    async def read_series(self, metric: Metric, start: datetime, end: datetime) -> Series:
+        """Return all numbers of a time as arrays, for those who compute."""
+        async with self._connection() as connection:
+            return await read_series(connection, metric.ids, start, end)
 
     async def read_at(self, metric: Metric, moment: datetime) -> Sample | None:
         """Return what a metric had at a moment: the newest sample not after it."""

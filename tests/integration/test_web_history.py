@@ -12,7 +12,7 @@ from quart.typing import TestClientProtocol as Client
 
 from historian.exact import to_columns
 from historian.plain import HEADER, TRAILER
-from historian.queries import History
+from historian.queries import History, Selection
 from historian.rows import FULL_COLUMNS, pack_full
 from historian.schema.migrate import migrate, normalize_url
 from proto.sparkplug.datatypes import DataType
@@ -295,6 +295,21 @@ async def test_many_at_once_take_turns(database: str) -> None:
     history = History(database)
     answers = await asyncio.gather(*(history._fetch("SELECT pg_sleep(0.05)") for _ in range(12)))
     assert len(answers) == 12
+    await history.close()
+
+
+async def test_series_has_the_numbers_of_all_rows_of_a_metric_as_arrays(database: str) -> None:
+    history = History(database)
+    (metric,) = await history.find_metrics(Selection(like="plant/line/level"), 2)
+    assert len(metric.ids) == 2
+    series = await history.read_series(metric, START, START + timedelta(minutes=59))
+    assert series.value.tolist() == list(range(59))
+    assert series.quality.tolist() == [192] * 59
+    assert series.time.tolist() == [
+        (START + timedelta(minutes=number)).replace(tzinfo=None) for number in range(59)
+    ]
+    (text,) = await history.find_metrics(Selection(name="String"), 2)
+    assert len(await history.read_series(text, START, END)) == 0
     await history.close()
 
 
