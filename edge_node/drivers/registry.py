@@ -5,6 +5,7 @@ from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
 from edge_node.drivers.opcua.driver import OpcUaDriver
 from edge_node.drivers.s7.driver import S7Driver
+from edge_node.drivers.s7.link import Links
 from proto.control.devices import DeviceDocument
 from proto.control.opcua import OpcUaDevice
 from proto.control.s7 import S7Device
@@ -19,6 +20,7 @@ class Drivers:
 
     def __init__(self, trace: Trace | None = None) -> None:
         self._lines = Lines(trace=trace)
+        self._s7_links = Links(trace)
         self._trace = trace
 
     def make(self, document: DeviceDocument) -> Driver:
@@ -28,7 +30,7 @@ class Drivers:
             ConfigError: every mistake that only the driver can see, at once.
         """
         if isinstance(document, S7Device):
-            return S7Driver(document, self._trace)
+            return S7Driver(document, self._s7_links)
         if isinstance(document, OpcUaDevice):
             return OpcUaDriver(document, self._trace)
         return ModbusDriver(document, self._lines)

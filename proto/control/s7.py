@@ -70,6 +70,10 @@ class S7Connection(Document):
     pdu_length: int = Field(default=960, ge=240, le=960)
     """Largest message asked for, in bytes; the CPU may grant less."""
     timeout_s: float = Field(default=2.0, gt=0, le=60)
+    max_in_flight: int = Field(default=4, ge=1, le=16)
+    """Requests on their way at once, as far as the CPU grants them."""
+    shared: bool = True
+    """Devices with the same connection use one together: CPUs have few."""
     max_gap: int = Field(default=16, ge=0, le=400)
     """Unused bytes that are read along rather than asked around."""
 

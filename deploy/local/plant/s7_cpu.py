@@ -53,10 +53,12 @@ class S7Cpu:
     Args:
         memory: what is read and written.
         pdu: the largest message that is granted, in bytes.
+        jobs: how many requests may wait at once.
     """
 
-    def __init__(self, memory: Memory, *, pdu: int = 480) -> None:
+    def __init__(self, memory: Memory, *, pdu: int = 480, jobs: int = 8) -> None:
         self._memory = memory
+        self._jobs = jobs
         self._largest = pdu
         self._pdu = pdu
         self._buffer = b""
@@ -105,7 +107,8 @@ class S7Cpu:
         """Return the parameters and data of an answer, and its error."""
         if body[0] == _SETUP and len(body) == 8:
             self._pdu = min(int.from_bytes(body[6:8]), self._largest)
-            return body[:6] + self._pdu.to_bytes(2), b"", 0
+            jobs = min(int.from_bytes(body[2:4]), self._jobs).to_bytes(2)
+            return body[:2] + jobs + jobs + self._pdu.to_bytes(2), b"", 0
         if body[0] not in {_READ, _WRITE} or len(body) != 2 + 12 * body[1]:
             return body[:1], b"", _NOT_SUPPORTED
         specs = [body[2 + 12 * i : 14 + 12 * i] for i in range(body[1])]

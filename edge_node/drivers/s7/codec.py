@@ -77,13 +77,26 @@ class ItemAnswer:
         return self.code == _GRANTED
 
 
-def setup_request(pdu_length: int) -> bytes:
-    """Return the frame that negotiates the size of messages."""
-    return framed_message(S7Protocol().build_setup_communication_request(1, 1, pdu_length))
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a CPU grants a connection.
+
+    Attributes:
+        pdu: size of messages in bytes.
+        jobs: requests that may be on their way at once.
+    """
+
+    pdu: int
+    jobs: int
 
 
-def parse_setup(message: bytes) -> int:
-    """Return the granted size of messages in bytes.
+def setup_request(pdu_length: int, jobs: int) -> bytes:
+    """Return the frame that negotiates the size of messages and how many are answered at once."""
+    return framed_message(S7Protocol().build_setup_communication_request(jobs, jobs, pdu_length))
+
+
+def parse_setup(message: bytes) -> Granted:
+    """Return what the CPU grants.
 
     Raises:
         Refused: with the reason.
@@ -95,7 +108,7 @@ def parse_setup(message: bytes) -> int:
     granted = int.from_bytes(parameters[6:8])
     if granted < 64:  # room for one variable
         raise ProtocolError(f"granted message size is {granted}, expected at least 64 bytes")
-    return granted
+    return Granted(granted, int.from_bytes(parameters[2:4]))
 
 
 def variable(area: Area, block: int, start: int, size: int) -> bytes:

@@ -16,7 +16,6 @@ from edge_node.drivers.base import (
     RawValue,
     RequestRejected,
     TagInfo,
-    Trace,
 )
 from edge_node.drivers.s7.codec import (
     ItemAnswer,
@@ -28,7 +27,7 @@ from edge_node.drivers.s7.codec import (
     write_bytes_request,
 )
 from edge_node.drivers.s7.encode import Write, encode_writes
-from edge_node.drivers.s7.link import S7Link
+from edge_node.drivers.s7.link import Links
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
 from edge_node.drivers.s7.transport import ProtocolError
@@ -48,7 +47,7 @@ class S7Driver:
         ConfigError: the document's addresses cannot work.
     """
 
-    def __init__(self, document: S7Device, trace: Trace | None = None) -> None:
+    def __init__(self, document: S7Device, links: Links | None = None) -> None:
         points = compile_points(document)
         self._name = document.name
         self._connection = document.connection
@@ -61,7 +60,7 @@ class S7Driver:
             name: [point.info for point in group] for name, group in points.items()
         }
         self.traffic = Traffic()
-        self._link = S7Link(document.connection, self.traffic, trace)
+        self._link = (links or Links()).take(document.connection)
 
     async def open(self) -> None:
         """Connect and negotiate.
@@ -70,7 +69,8 @@ class S7Driver:
             DeviceUnreachable: with the address and the reason.
         """
         try:
-            await self._link.connect(max(self._connection.timeout_s, _SHORTEST_CONNECT_S))
+            timeout_s = max(self._connection.timeout_s, _SHORTEST_CONNECT_S)
+            await self._link.connect(self, timeout_s, self.traffic)
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
         for reader in self._readers.values():
@@ -105,7 +105,8 @@ class S7Driver:
             raise RequestRejected(f"{self._name} tag {tag!r} is not writable")
         try:
             for write in encode_writes(point, value, self._link.negotiated - _WRITE_HEAD):
-                check_written(await self._link.ask(_write_request(point, write)))
+                request = _write_request(point, write)
+                check_written(await self._link.ask(request, self.traffic))
         except Refused as exc:
             self.traffic.errors["refused"] += 1
             raise RequestRejected(
@@ -120,21 +121,26 @@ class S7Driver:
             raise self._unreachable(exc) from exc
 
     async def aclose(self) -> None:
-        """Close at once."""
-        self._link.close()
+        """Leave the connection at once."""
+        self._link.leave(self)
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _ask(self, variables: Sequence[bytes]) -> list[ItemAnswer]:
-        message = await self._link.ask(partial(read_request, variables))
-        try:
-            answers = parse_read(message, len(variables))
-        except Refused:
-            self.traffic.errors["refused"] += 1
-            raise
-        except ProtocolError as exc:
-            self._link.close()
-            raise NotUnderstood(f"does not speak S7: {exc}") from exc
-        self.traffic.errors["refused"] += sum(not answer.is_granted for answer in answers)
+    async def _ask(self, requests: Sequence[Sequence[bytes]]) -> list[list[ItemAnswer] | Refused]:
+        makes = [partial(read_request, variables) for variables in requests]
+        messages = await self._link.ask_each(makes, self.traffic)
+        answers: list[list[ItemAnswer] | Refused] = []
+        for variables, message in zip(requests, messages, strict=True):
+            try:
+                answer = parse_read(message, len(variables))
+            except Refused as exc:
+                self.traffic.errors["refused"] += 1
+                answers.append(exc)
+            except ProtocolError as exc:
+                self._link.close()
+                raise NotUnderstood(f"does not speak S7: {exc}") from exc
+            else:
+                self.traffic.errors["refused"] += sum(not item.is_granted for item in answer)
+                answers.append(answer)
         return answers
 
     def _unreachable(self, cause: DeviceUnreachable) -> DeviceUnreachable:

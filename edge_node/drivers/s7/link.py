@@ -1,11 +1,15 @@
-"""One connection to a CPU: connects, negotiates, asks one question at a time.
+"""One connection to a CPU, which its devices share: connects, negotiates, asks.
 
-A connection whose question was abandoned is thrown away. Knows nothing of tags.
+As many questions are on their way as the CPU grants; answers are told by their reference. A
+connection whose question was abandoned is thrown away. Knows nothing of tags.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -28,9 +32,13 @@ from edge_node.drivers.s7.transport import (
 from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Connection
 
+Make = Callable[[int], bytes]
+"""Makes a request's frame with the reference it is given."""
+
 _RECEIVE_SIZE = 16_384
 _KEEP_ALIVE_S = 30
 _HIGHEST_REFERENCE = 0xFFFF
+_DISCONNECT = 0x80
 _TYPES = {"pg": 1, "op": 2, "basic": 3}
 
 
@@ -39,45 +47,59 @@ class S7Link:
 
     Args:
         connection: where it is.
-        traffic: counts what goes over the wire.
         trace: is told every byte.
 
     Attributes:
         pdu: negotiated size of messages in bytes, 0 while not connected.
     """
 
-    def __init__(
-        self, connection: S7Connection, traffic: Traffic, trace: Trace | None = None
-    ) -> None:
+    def __init__(self, connection: S7Connection, trace: Trace | None = None) -> None:
         self.pdu = 0
         self._settings = connection
         self._name = f"{connection.host}:{connection.port}"
-        self._traffic = traffic
         self._trace = trace
         self._stream: trio.SocketStream | None = None
         self._framer = Framer()
+        self._received: deque[tuple[int, bytes]] = deque()
         self._reference = 0
+        self._jobs = 1
+        self._users: set[object] = set()
         self._turn = trio.Lock()
 
-    async def connect(self, timeout_s: float) -> None:
-        """Connect and negotiate.
+    async def connect(self, user: object, timeout_s: float, traffic: Traffic) -> None:
+        """Connect and negotiate, unless another user has.
+
+        Args:
+            user: who needs the connection until ``leave``.
+            timeout_s: for all of it.
+            traffic: counts what goes over the wire.
 
         Raises:
             DeviceUnreachable: with the address and the reason.
         """
-        self.close()
-        try:
-            with trio.fail_after(timeout_s):
-                self._stream = await _open_stream(self._settings.host, self._settings.port)
-                await self._negotiate()
-        except trio.TooSlowError as exc:
-            raise CannotConnect(f"{self._name} did not connect within {timeout_s:g} s") from exc
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-            raise CannotConnect(f"{self._name} cannot be reached: {reason}") from exc
-        finally:
-            if not self.pdu:
-                self.close()
+        async with self._turn:
+            self._users.add(user)
+            if self.pdu:
+                return
+            self.close()
+            try:
+                with trio.fail_after(timeout_s):
+                    self._stream = await _open_stream(self._settings.host, self._settings.port)
+                    await self._negotiate(traffic)
+            except trio.TooSlowError as exc:
+                raise CannotConnect(f"{self._name} did not connect within {timeout_s:g} s") from exc
+            except OSError as exc:
+                reason = exc.strerror or str(exc)
+                raise CannotConnect(f"{self._name} cannot be reached: {reason}") from exc
+            finally:
+                if not self.pdu:
+                    self.close()
+
+    def leave(self, user: object) -> None:
+        """Close if nobody else needs the connection; never raises."""
+        self._users.discard(user)
+        if not self._users:
+            self.close()
 
     @property
     def negotiated(self) -> int:
@@ -90,11 +112,20 @@ class S7Link:
             raise DeviceUnreachable(f"{self._name} is not connected")
         return self.pdu
 
-    async def ask(self, make: Callable[[int], bytes]) -> bytes:
+    async def ask(self, make: Make, traffic: Traffic) -> bytes:
         """Send a request and return the message that answers it.
 
+        Raises:
+            DeviceUnreachable: no answer in time, or the connection is gone.
+        """
+        return (await self.ask_each([make], traffic))[0]
+
+    async def ask_each(self, makes: Sequence[Make], traffic: Traffic) -> list[bytes]:
+        """Send requests and return the messages that answer them, in their order.
+
         Args:
-            make: makes the request's frame with the reference it is given.
+            makes: one for each request.
+            traffic: counts what goes over the wire.
 
         Raises:
             DeviceUnreachable: no answer in time, or the connection is gone.
@@ -105,16 +136,10 @@ class S7Link:
             await self._turn.acquire()
         answered = False
         try:
-            if self._stream is None:
+            if not self.pdu:
                 raise DeviceUnreachable(f"{self._name} is not connected")
-            self._reference = self._reference % _HIGHEST_REFERENCE + 1
-            with trio.fail_after(self._settings.timeout_s):
-                await self._send(make(self._reference))
-                self._traffic.requests += 1
-                sent_at = trio.current_time()
-                message = await self._receive_answer(self._reference)
+            answers = await self._exchange(makes, traffic)
             answered = True
-            self._traffic.latency.add(trio.current_time() - sent_at)
         except trio.TooSlowError as exc:
             raise NoAnswer(
                 f"{self._name} did not answer within {self._settings.timeout_s:g} s"
@@ -125,17 +150,39 @@ class S7Link:
             if not answered:
                 self.close()
             self._turn.release()
-        return message
+        return answers
 
     def close(self) -> None:
-        """Close at once; never raises."""
+        """Close at once, for all users; never raises."""
         stream, self._stream = self._stream, None
         self.pdu = 0
         self._framer = Framer()
+        self._received.clear()
         if stream is not None:
             stream.socket.close()
 
-    async def _negotiate(self) -> None:
+    async def _exchange(self, makes: Sequence[Make], traffic: Traffic) -> list[bytes]:
+        answers: list[bytes] = [b""] * len(makes)
+        waiting: dict[int, tuple[int, float]] = {}
+        following = 0
+        while following < len(makes) or waiting:
+            frames: list[bytes] = []
+            while following < len(makes) and len(waiting) < self._jobs:
+                self._reference = self._reference % _HIGHEST_REFERENCE + 1
+                frames.append(makes[following](self._reference))
+                waiting[self._reference] = following, trio.current_time()
+                following += 1
+            with trio.fail_after(self._settings.timeout_s):
+                if frames:
+                    traffic.requests += len(frames)
+                    await self._send(b"".join(frames), traffic)
+                reference, message = await self._receive_answer(waiting, traffic)
+            index, sent_at = waiting.pop(reference)
+            answers[index] = message
+            traffic.latency.add(trio.current_time() - sent_at)
+        return answers
+
+    async def _negotiate(self, traffic: Traffic) -> None:
         settings = self._settings
         remote = (
             _TYPES[settings.connection_type] << 8 | settings.rack << 5 | settings.slot
@@ -148,56 +195,87 @@ class S7Link:
             else f"TSAP {settings.remote_tsap}"
         )
         try:
-            await self._send(connect_request(_tsap(settings.local_tsap), remote))
+            await self._send(connect_request(_tsap(settings.local_tsap), remote), traffic)
             try:
-                check_confirmed(*await self._receive())
+                check_confirmed(*await self._receive(traffic))
             except (Disconnected, DeviceUnreachable) as exc:
                 reason = str(exc) if isinstance(exc, Disconnected) else NO_REASON
                 raise CannotConnect(
                     f"{self._name} refuses the connection to {where}: {reason}"
                 ) from exc
-            await self._send(setup_request(settings.pdu_length))
-            self.pdu = parse_setup((await self._receive())[1])
+            await self._send(setup_request(settings.pdu_length, settings.max_in_flight), traffic)
+            granted = parse_setup((await self._receive(traffic))[1])
+            self._jobs = max(1, min(granted.jobs, settings.max_in_flight))
+            self.pdu = granted.pdu
         except Refused as exc:
             raise CannotConnect(f"{self._name} refuses to communicate: {exc}") from exc
         except ProtocolError as exc:
             raise NotUnderstood(f"{self._name} does not speak S7: {exc}") from exc
 
-    async def _receive_answer(self, reference: int) -> bytes:
+    async def _receive_answer(
+        self, waiting: dict[int, tuple[int, float]], traffic: Traffic
+    ) -> tuple[int, bytes]:
+        """Wait for an answer that is waited for; late ones of other requests are dropped."""
         while True:
-            kind, message = await self._receive()
-            if kind == 0x80:  # disconnect request (RFC 905 13.5)
-                raise DeviceUnreachable(f"{self._name} closed the connection")
-            if reference_of(message) == reference:
-                return message
+            kind, message = await self._receive(traffic)
+            if kind == _DISCONNECT:  # RFC 905 13.5
+                self._lost()
+            reference = reference_of(message)
+            if reference in waiting:
+                return reference, message
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, traffic: Traffic) -> None:
         if self._stream is None:
             raise DeviceUnreachable(f"{self._name} is not connected")
         if self._trace is not None:
             self._trace("sent", data)
         try:
             await self._stream.send_all(data)
-            self._traffic.bytes_sent += len(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            raise DeviceUnreachable(f"{self._name} closed the connection") from exc
+            traffic.bytes_sent += len(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._lost()
 
-    async def _receive(self) -> tuple[int, bytes]:
-        """Wait for the next message; requests go one by one, so there is never a second."""
-        while True:
+    async def _receive(self, traffic: Traffic) -> tuple[int, bytes]:
+        """Wait for the next message."""
+        while not self._received:
             if self._stream is None:
                 raise DeviceUnreachable(f"{self._name} is not connected")
             try:
                 data = bytes(await self._stream.receive_some(_RECEIVE_SIZE))
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-                raise DeviceUnreachable(f"{self._name} closed the connection") from exc
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._lost()
             if not data:
-                raise DeviceUnreachable(f"{self._name} closed the connection")
-            self._traffic.bytes_received += len(data)
+                self._lost()
+            traffic.bytes_received += len(data)
             if self._trace is not None:
                 self._trace("received", data)
-            if messages := self._framer.feed(data):
-                return messages[-1]
+            self._received += self._framer.feed(data)
+        return self._received.popleft()
+
+    def _lost(self) -> NoReturn:
+        raise DeviceUnreachable(f"{self._name} closed the connection")
+
+
+class Links:
+    """The connections of one edge node; devices of one CPU share theirs, of which it has few.
+
+    Args:
+        trace: is told every byte.
+    """
+
+    def __init__(self, trace: Trace | None = None) -> None:
+        self._trace = trace
+        self._links: WeakValueDictionary[str, S7Link] = WeakValueDictionary()
+
+    def take(self, connection: S7Connection) -> S7Link:
+        """Return the connection to a CPU, not yet open, which lives as long as somebody has it."""
+        if not connection.shared:
+            return S7Link(connection, self._trace)
+        key = connection.model_dump_json(exclude={"max_gap"})
+        link = self._links.get(key)
+        if link is None:
+            link = self._links[key] = S7Link(connection, self._trace)
+        return link
 
 
 def _tsap(text: str) -> int:

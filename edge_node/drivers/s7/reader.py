@@ -15,8 +15,8 @@ from edge_node.drivers.s7.decode import BlockDecoder
 from edge_node.drivers.s7.plan import Limits, Place, Plan, plan_alone, plan_reads
 from edge_node.drivers.s7.points import Point
 
-Ask = Callable[[Sequence[bytes]], Awaitable[Sequence[ItemAnswer]]]
-"""Reads variables; raises ``Refused``."""
+Ask = Callable[[Sequence[Sequence[bytes]]], Awaitable[Sequence[Sequence[ItemAnswer] | Refused]]]
+"""Reads the variables of each request, which may be refused as a whole."""
 
 _log = structlog.get_logger(__name__)
 _GRANTED = 0xFF
@@ -119,13 +119,12 @@ class GroupReader:
         blocks = compiled.plan.blocks
         data = [b""] * len(blocks)
         codes: dict[int, int] = {}
-        for items, variables in compiled.requests:
-            column.requests += 1
-            try:
-                answers = await ask(variables)
-            except Refused as exc:
+        told = await ask([variables for _, variables in compiled.requests])
+        column.requests += len(told)
+        for (items, _), answers in zip(compiled.requests, told, strict=True):
+            if isinstance(answers, Refused):
                 for item in items:
-                    column.bad.update(dict.fromkeys(blocks[item.owner].indexes, str(exc)))
+                    column.bad.update(dict.fromkeys(blocks[item.owner].indexes, str(answers)))
                 continue
             for item, answer in zip(items, answers, strict=True):
                 if answer.code == _GRANTED:

@@ -100,9 +100,9 @@ async def scan_cpu(
     Raises:
         DeviceUnreachable: the CPU does not answer.
     """
-    link = S7Link(connection, Traffic(), trace)
+    link = S7Link(connection, trace)
     try:
-        await link.connect(_CONNECT_TIMEOUT_S)
+        await link.connect(scan_cpu, _CONNECT_TIMEOUT_S, Traffic())
         return await _Scan(link).run(range(max(first, 1), last + 1))
     except ProtocolError as exc:
         raise NotUnderstood(f"does not speak S7: {exc}") from exc
@@ -113,6 +113,7 @@ async def scan_cpu(
 class _Scan:
     def __init__(self, link: S7Link) -> None:
         self._link = link
+        self._traffic = Traffic()
 
     async def run(self, numbers: Sequence[int]) -> FoundCpu:
         pdu = self._link.negotiated
@@ -176,7 +177,7 @@ class _Scan:
     async def _read_bytes(self, places: Sequence[tuple[int, int]]) -> list[int]:
         """Read one byte of each block and return the return codes."""
         variables = [variable(Area.DB, number, start, 1) for number, start in places]
-        message = await self._link.ask(partial(read_request, variables))
+        message = await self._link.ask(partial(read_request, variables), self._traffic)
         try:
             return [answer.code for answer in parse_read(message, len(variables))]
         except Refused as exc:
@@ -184,12 +185,12 @@ class _Scan:
 
     async def _collect(self, make: Callable[[int], bytes], group: int, function: int) -> bytes:
         """Ask, and ask for the rest of the answer until it is whole."""
-        unit = parse_unit(await self._link.ask(make))
+        unit = parse_unit(await self._link.ask(make, self._traffic))
         data = unit.data
         for _ in range(_MOST_UNITS):
             if unit.sequence is None:
                 return data
             more = partial(more_request, group, function, unit.sequence)
-            unit = parse_unit(await self._link.ask(more))
+            unit = parse_unit(await self._link.ask(more, self._traffic))
             data += unit.data
         raise ProtocolError(f"answer has more than {_MOST_UNITS} parts")

@@ -1,0 +1,143 @@
+"""One connection to a CPU: shared by its devices, with as many requests on it as the CPU grants."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from deploy.local.plant.s7_cpu import S7Cpu, is_answer
+from deploy.local.plant.s7_generic import WaveMemory
+from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.s7.driver import S7Driver
+from edge_node.drivers.s7.link import Links
+from proto.control.s7 import S7Device
+
+pytestmark = pytest.mark.trio
+
+
+class Cpu:
+    """A CPU that answers as soon as ``together`` requests wait, the last first."""
+
+    def __init__(self, *, jobs: int = 8, together: int = 1) -> None:
+        self.connections: list[trio.SocketStream] = []
+        self.most_waiting = 0
+        self.port = 0
+        self._jobs = jobs
+        self._together = together
+        self._memory = WaveMemory(0, 2000, lambda: 0)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self.connections.append(stream)
+        cpu = S7Cpu(self._memory, jobs=self._jobs)
+        kept: list[bytes] = []
+        try:
+            while data := await stream.receive_some(16_384):
+                for answer in cpu.receive(bytes(data)):
+                    kept.append(answer)
+                    waiting = len(kept) if is_answer(answer) else 0
+                    self.most_waiting = max(self.most_waiting, waiting)
+                    if len(kept) >= self._together or not is_answer(answer):
+                        await stream.send_all(b"".join(reversed(kept)))
+                        kept = []
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        finally:
+            self.connections.remove(stream)
+
+
+@asynccontextmanager
+async def serving(cpu: Cpu) -> AsyncIterator[Cpu]:
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, cpu.serve, [listener])
+        cpu.port = listener.socket.getsockname()[1]
+        yield cpu
+        nursery.cancel_scope.cancel()
+
+
+def make(cpu: Cpu, links: Links, name: str = "A", *, count: int = 3, **connection: Any) -> S7Driver:
+    """Make a device of tags that take a request each."""
+    tags: list[dict[str, Any]] = [
+        {"name": f"t{i}", "address": f"DB1.DBW{400 * i}:INT[200]", "writable": True}
+        for i in range(count)
+    ]
+    settings = {"host": "127.0.0.1", "port": cpu.port, "timeout_s": 30, **connection}
+    document = {"name": name, "driver": "s7", "connection": settings, "tags": tags}
+    return S7Driver(S7Device.model_validate(document), links)
+
+
+async def test_as_many_requests_are_on_their_way_as_the_cpu_grants() -> None:
+    async with serving(Cpu(together=3)) as cpu:
+        driver = make(cpu, Links())
+        await driver.open()
+        result = await driver.read("default")
+        assert result.requests == cpu.most_waiting == 3
+        first = [value[0] for value in result.values if isinstance(value, list)]
+        assert len(set(first)) == 3, "answers that came in reverse went to their own tags"
+        await driver.aclose()
+
+
+@pytest.mark.parametrize(("granted", "asked", "most"), [(1, 4, 1), (2, 4, 2), (8, 2, 2), (0, 4, 1)])
+async def test_no_more_are_on_their_way_than_granted_and_asked_for(
+    granted: int, asked: int, most: int
+) -> None:
+    async with serving(Cpu(jobs=granted, together=most)) as cpu:
+        driver = make(cpu, Links(), count=4, max_in_flight=asked)
+        await driver.open()
+        assert (await driver.read("default")).requests == 4
+        assert cpu.most_waiting == most
+        await driver.aclose()
+
+
+async def test_devices_of_one_cpu_share_its_connection() -> None:
+    async with serving(Cpu()) as cpu:
+        links = Links()
+        a, b = make(cpu, links, "A"), make(cpu, links, "B", max_gap=0)
+        await a.open()
+        await b.open()
+        assert len(cpu.connections) == 1
+        async with trio.open_nursery() as nursery:
+            for driver in (a, b):
+                nursery.start_soon(driver.read, "default")
+                nursery.start_soon(driver.write, "t0", [1] * 200)
+        await a.aclose()
+        assert (await b.read("default")).values[0] == [1] * 200
+        assert a.traffic.requests == 4
+        assert b.traffic.requests == 7
+        await b.aclose()
+        with pytest.raises(DeviceUnreachable, match=r"B: .* is not connected"):
+            await b.read("default")
+
+
+async def test_a_lost_connection_is_lost_for_all_and_found_by_any() -> None:
+    async with serving(Cpu()) as cpu:
+        links = Links()
+        a, b = make(cpu, links, "A"), make(cpu, links, "B")
+        await a.open()
+        await b.open()
+        await cpu.connections[0].aclose()
+        for driver in (a, b):
+            with pytest.raises(DeviceUnreachable):
+                await driver.read("default")
+        await a.aclose()
+        await b.open()
+        assert not (await b.read("default")).bad
+        await b.aclose()
+
+
+async def test_devices_that_do_not_share_have_connections_of_their_own() -> None:
+    async with serving(Cpu()) as cpu:
+        links = Links()
+        drivers = [
+            make(cpu, links, "A", shared=False),
+            make(cpu, links, "B", shared=False),
+            make(cpu, links, "C"),
+            make(cpu, links, "D", slot=2),
+        ]
+        for driver in drivers:
+            await driver.open()
+        assert len(cpu.connections) == 4
+        for driver in drivers:
+            await driver.aclose()
