@@ -8,7 +8,7 @@ import click
 
 from historian.app import Historian
 from historian.errors import ConfigError, HistorianError
-from historian.offline import export, import_, report
+from historian.offline import export, import_, migrate, report
 from historian.settings import Settings, read_settings
 
 _USAGE = 2
@@ -116,6 +116,7 @@ async def run(settings: Settings) -> bool:
                 loop.remove_signal_handler(number)
 
 
+historian.add_command(migrate)
 historian.add_command(report)
 historian.add_command(export)
 historian.add_command(import_)

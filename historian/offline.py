@@ -1,4 +1,4 @@
-"""Commands that work on the historian's database alone: report, export, import."""
+"""Commands that work on the historian's database alone: migrate, report, export, import."""
 
 import json
 import sys
@@ -12,6 +12,9 @@ import click
 
 from historian.errors import ConfigError, HistorianError
 from historian.report import read_report
+from historian.schema.access import Access
+from historian.schema.migrate import give_access
+from historian.schema.migrate import migrate as bring_up_to_date
 from historian.settings import read_database_url
 from historian.transfer import Selection, count_samples, export_csv, import_csv
 
@@ -29,6 +32,29 @@ def _told() -> Iterator[None]:
     except HistorianError as error:
         click.echo(f"historian: {error}", err=True)
         raise SystemExit(1) from error
+
+
+@click.command()
+@click.option(
+    "--writer", "writers", metavar="ROLE", multiple=True, help="May do what historians do."
+)
+@click.option("--reader", "readers", metavar="ROLE", multiple=True, help="May read; for Grafana.")
+def migrate(writers: tuple[str, ...], readers: tuple[str, ...]) -> None:
+    """Create or upgrade the schema, and give roles access to it.
+
+    Run it as the owner of the schema: whoever runs it first. A role that is missing is made, as one
+    that accounts are members of: CREATE ROLE grafana LOGIN PASSWORD '...' IN ROLE the_reader.
+    Whom it gave access keeps it over upgrades.
+    """
+    with _told():
+        url = read_database_url()
+        server = bring_up_to_date(url)
+        click.echo(f"{server.edition}: the schema is up to date", err=True)
+        asked: list[tuple[tuple[str, ...], Access]] = [(writers, "writer"), (readers, "reader")]
+        for roles, access in asked:
+            for role in roles:
+                made = give_access(url, role, access)
+                click.echo(f"{role} is a {access}{', made now' if made else ''}", err=True)
 
 
 @click.command()

@@ -5,7 +5,7 @@ comes second finds the work done.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -13,6 +13,7 @@ import yoyo
 from psycopg.conninfo import conninfo_to_dict
 
 from historian.errors import ConfigError, SchemaMismatch, StorageUnavailable
+from historian.schema.access import Access, ensure_role, grant, list_grants
 from historian.schema.server import OLDEST_POSTGRES, DatabaseServer
 
 _MIGRATIONS: Final = Path(__file__).parent
@@ -61,13 +62,44 @@ def migrate(url: str) -> DatabaseServer:
         ) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
             has_timescale = _check_server(connection)
-            connection.execute("CREATE SCHEMA IF NOT EXISTS historian")
-            _apply(url)
+            if missing := _find_missing(connection):
+                _upgrade(connection, url, missing)
             return _describe(connection, has_timescale)
     except psycopg.OperationalError as error:
         raise StorageUnavailable(f"database: {str(error).strip()}") from error
     except psycopg.Error as error:
         raise SchemaMismatch(f"schema historian: {str(error).strip()}") from error
+
+
+def give_access(url: str, role: str, access: Access) -> bool:
+    """Give a role what a historian or a reader needs; make the role where there is none.
+
+    Args:
+        url: of the owner, as :func:`normalize_url` gives it.
+        role: its name; accounts that are its members get the same.
+        access: which.
+
+    Returns:
+        Whether the role was made.
+
+    Raises:
+        StorageUnavailable: the server does not answer or does not let us in now.
+        SchemaMismatch: this account may not give it, or there is no schema.
+    """
+    try:
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, application_name="historian"
+        ) as connection:
+            is_new = ensure_role(connection, role)
+            grant(connection, role, access)
+            return is_new
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable(f"database: {str(error).strip()}") from error
+    except psycopg.Error as error:
+        raise SchemaMismatch(
+            f"role {role}: {str(error).strip()}, expected the owner of the schema, with CREATEROLE"
+            " where the role is not there yet"
+        ) from error
 
 
 def _check_server(connection: psycopg.Connection) -> bool:
@@ -123,6 +155,44 @@ def _has_timescale(connection: psycopg.Connection) -> bool:
     return True
 
 
+def _find_missing(connection: psycopg.Connection) -> list[str]:
+    """Migrations that are not applied yet, oldest first.
+
+    Raises:
+        SchemaMismatch: the schema is newer than this version.
+    """
+    ours = {path.stem for path in _MIGRATIONS.glob("*.sql")}
+    applied: set[str] = set()
+    table = connection.execute("SELECT to_regclass('historian._yoyo_migration')").fetchone()
+    if table is not None and table[0] is not None:
+        # Early versions applied the Python modules beside the migrations as well: to no effect.
+        rows = connection.execute(
+            "SELECT migration_id FROM historian._yoyo_migration WHERE migration_id ~ '^[0-9]{4}[.]'"
+        ).fetchall()
+        applied = {row[0] for row in rows}
+    if newer := sorted(applied - ours):
+        raise SchemaMismatch(
+            f"schema historian: {newer[-1]} is applied, expected nothing newer than"
+            f" {max(ours)}; start a historian of that version"
+        )
+    return sorted(ours - applied)
+
+
+def _upgrade(connection: psycopg.Connection, url: str, missing: list[str]) -> None:
+    try:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS historian")
+        granted = [] if missing[0].startswith("0001") else list(list_grants(connection))
+        _apply(url)
+        for role, access in granted:
+            grant(connection, role, access)
+    except (psycopg.errors.InsufficientPrivilege, yoyo.exceptions.MigrationConflict) as error:
+        raise SchemaMismatch(
+            f"schema historian: {missing[0]} is not applied and account"
+            f" {connection.info.user} may not do it ({str(error).strip()}), expected"
+            " ./nexus historian migrate run by the owner of the schema"
+        ) from error
+
+
 def _apply(url: str) -> None:
     separator = "&" if "?" in url else "?"
     # The functions of TimescaleDB are found where extensions are put unless told otherwise.
@@ -130,15 +200,11 @@ def _apply(url: str) -> None:
     uri = url.replace("postgresql://", "postgresql+psycopg://", 1) + f"{separator}schema={path}"
     backend = yoyo.get_backend(uri)
     try:
-        migrations = yoyo.read_migrations(str(_MIGRATIONS))
-        ours = {migration.id for migration in migrations}
-        pending = backend.to_apply(migrations)  # also makes yoyo's own tables
-        applied = {row[0] for row in backend.execute("SELECT migration_id FROM _yoyo_migration")}
-        if newer := sorted(applied - ours):
-            raise SchemaMismatch(
-                f"schema historian: {newer[-1]} is applied, expected nothing newer than"
-                f" {max(ours)}; start a historian of that version"
-            )
-        backend.apply_migrations(pending)
+        found = yoyo.read_migrations(str(_MIGRATIONS)).filter(_is_sql)
+        backend.apply_migrations(backend.to_apply(found))
     finally:
         backend.connection.close()
+
+
+def _is_sql(migration: Any) -> bool:
+    return str(migration.path).endswith(".sql")
