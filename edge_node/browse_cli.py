@@ -126,11 +126,17 @@ def _browse_s7(device: str, cpu: FoundCpu, as_json: bool) -> None:
     metavar="NAME=NUMBER",
     help="Number of an S7 data block whose export does not tell it. May be given several times.",
 )
-def import_tags(*, files: tuple[Path, ...], driver: str, blocks: tuple[str, ...]) -> None:
+@click.option(
+    "--unit", type=click.IntRange(0, 255), help="Only rows of this unit, where a table tells it."
+)
+def import_tags(
+    *, files: tuple[Path, ...], driver: str, blocks: tuple[str, ...], unit: int | None
+) -> None:
     """Turn FILES into the TOML of a device's tags.
 
     A table (CSV) has a line of column names, which are a tag's keys: name, address, datatype, unit,
-    scale, low, high, writable and so on. Exports of TIA Portal and STEP 7 are told by what they
+    scale, low, high, writable and so on. Modbus addresses may be Neuron's (1!400101#BB) or UMH's
+    (name.holding.100.INT16:slaveID=1). Exports of TIA Portal and STEP 7 are told by what they
     are: tag tables (XML, XLSX, CSV, SDF), symbol tables (SDF, ASC, SEQ), data blocks and PLC data
     types (XML, DB, UDT, AWL); files that need each other are given together.
     """
@@ -148,7 +154,7 @@ def import_tags(*, files: tuple[Path, ...], driver: str, blocks: tuple[str, ...]
                 click.echo(f"{left_out.name}: left out: {left_out.reason}", err=True)
         for name, data in read:
             if (name, data) not in exports:
-                tags += parse_table(_text(name, data), name, driver)
+                tags += parse_table(_text(name, data), name, driver, unit)
     except ConfigError as exc:
         _stop(exc.mistakes)
     click.echo(format_tags_toml(tags).rstrip("\n"))

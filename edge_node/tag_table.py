@@ -14,12 +14,17 @@ from pydantic import ValidationError
 
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.modbus.address import parse_address
+from edge_node.drivers.modbus.foreign import is_umh, read_foreign
 from edge_node.drivers.s7.points import compile_point
 from proto.control.device import ModbusTag, Tag
 from proto.control.s7 import S7Tag
 
 _DELIMITERS = ",;\t"
 _Cells = Mapping[str | None, object]
+_COLUMNS: Final = {"type": "datatype"}
+"""Columns that other programs call otherwise."""
+_DATATYPES: Final = {"bit": "bool", "float": "float32", "double": "float64"}
+"""Neuron's names that differ from ours in more than their case."""
 _TRUE = frozenset({"true", "yes", "1", "x"})
 _FALSE = frozenset({"false", "no", "0"})
 
@@ -55,17 +60,21 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 DRIVERS: Final = tuple(_KINDS)
 
 
-def parse_table(text: str, name: str, driver: str = "modbus") -> list[Tag]:
+def parse_table(
+    text: str, name: str, driver: str = "modbus", unit_id: int | None = None
+) -> list[Tag]:
     """Read tags from CSV, separated by commas, semicolons or tabs, with a line of column names.
 
     The columns are those of a tag: ``name``, ``address``, ``datatype``, and any other. Empty cells
     are left out. A JSON list of objects with the same keys does as well, be it the ``tags`` of an
-    object.
+    object. Modbus addresses may be those of Neuron or UMH; UMH's, which tell everything, need
+    no columns: one stands on each line.
 
     Args:
         text: the table.
         name: what messages call it.
         driver: whose tags they are, one of ``DRIVERS``.
+        unit_id: of rows that tell a Modbus unit, only this unit's are taken.
 
     Raises:
         ConfigError: every mistake, each with its line.
@@ -77,19 +86,38 @@ def parse_table(text: str, name: str, driver: str = "modbus") -> list[Tag]:
         raise ConfigError([f"{name}: columns are {found}, expected also {expected}"])
     tags: list[Tag] = []
     mistakes: list[str] = []
+    units: set[int] = set()
     for place, row in rows:
         where = f"{name}: {place}"
         try:
-            tags.append(_tag(row, kind))
+            cells = _cells_of(row)
+            unit = _translate(cells) if driver == "modbus" else None
+            if unit is not None and unit != unit_id:
+                units.add(unit)
+                if unit_id is not None:
+                    continue
+            tags.append(_tag(cells, kind))
         except ValidationError as exc:
             mistakes += [_explain(where, detail["loc"], detail["msg"]) for detail in exc.errors()]
         except ValueError as exc:
             mistakes.append(f"{where}: {exc}")
-    if not tags and not mistakes:
-        mistakes.append(f"{name}: no rows, expected one for each tag")
+    if not mistakes and (mistake := _check_units(units, unit_id, found=bool(tags))):
+        mistakes.append(f"{name}: {mistake}")
     if mistakes:
         raise ConfigError(mistakes)
     return tags
+
+
+def _check_units(units: set[int], wanted: int | None, *, found: bool) -> str | None:
+    """Return what is wrong with the Modbus units that rows are of."""
+    listed = ", ".join(map(str, sorted(units)))
+    if wanted is None and len(units) > 1:
+        return f"rows are of units {listed}, expected one: --unit"
+    if found:
+        return None
+    if units:
+        return f"rows are of unit {listed}, none of unit {wanted}"
+    return "no rows, expected one for each tag"
 
 
 def _rows_of(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
@@ -97,11 +125,26 @@ def _rows_of(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cell
     if text.lstrip().startswith(("[", "{")):
         return _json_rows(text, name)
     first = text.partition("\n")[0]
+    if is_umh(_bare(first)):
+        return _plain_rows(text)
     delimiter = max(_DELIMITERS, key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    columns = [column.strip() for column in reader.fieldnames or ()]
+    columns = [_COLUMNS.get(c := column.strip(), c) for column in reader.fieldnames or ()]
     reader.fieldnames = columns
     return columns, ((f"line {reader.line_num}", row) for row in reader)
+
+
+def _plain_rows(text: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
+    lines = [(number, _bare(line)) for number, line in enumerate(text.splitlines(), 1)]
+    rows: list[tuple[str, _Cells]] = [
+        (f"line {number}", {"address": line}) for number, line in lines if line
+    ]
+    return ["name", "address", "datatype"], iter(rows)
+
+
+def _bare(line: str) -> str:
+    """Return a line without what makes it an item of a YAML list."""
+    return line.strip().removeprefix("- ").strip().strip("\"'")
 
 
 def _json_rows(text: str, name: str) -> tuple[list[str], Iterator[tuple[str, _Cells]]]:
@@ -146,7 +189,7 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
     return text.getvalue().replace("\r\n", "\n")
 
 
-def _tag(row: _Cells, kind: _Kind) -> Tag:
+def _cells_of(row: _Cells) -> dict[str, object]:
     more = row.get(None)
     if more is not None:
         raise ValueError(f"{len(cast('Sequence[str]', more))} cells more than columns")
@@ -156,6 +199,29 @@ def _tag(row: _Cells, kind: _Kind) -> Tag:
         if column is not None and value not in {None, ""}:
             parse = _PARSERS.get(column) if isinstance(value, str) else None
             cells[column] = parse(str(value)) if parse else value
+    return cells
+
+
+def _translate(cells: dict[str, object]) -> int | None:
+    """Put an address of another gateway into the keys of ours; return the unit it tells."""
+    address, datatype = cells.get("address"), cells.get("datatype")
+    if isinstance(datatype, str):
+        datatype = _DATATYPES.get(datatype.lower(), datatype.lower())
+    if not isinstance(address, str):
+        return None
+    foreign = read_foreign(address, datatype if isinstance(datatype, str) else None)
+    if foreign is None:
+        return None
+    if datatype is not None:
+        cells["datatype"] = datatype
+    for key, value in foreign.cells.items():
+        # what a column says besides is what was meant; the address is always ours then
+        if key == "address" or key not in cells:
+            cells[key] = value
+    return foreign.unit_id
+
+
+def _tag(cells: Mapping[str, object], kind: _Kind) -> Tag:
     tag = kind.model.model_validate(cells)
     kind.check(tag)
     return tag
