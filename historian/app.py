@@ -159,7 +159,7 @@ class Historian:
                 tell("database_away", reason=str(error), advice="messages wait, trying again")
                 await asyncio.sleep(backoff.fail())
             else:
-                self._writer.direct_compress = server.direct_compress
+                self._writer.store.direct_compress = server.direct_compress
                 log.info(
                     "database_ready",
                     edition=server.edition,

@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -19,17 +18,14 @@ import structlog
 from historian.acknowledge import Receipt
 from historian.backoff import Backoff
 from historian.counters import Counters
-from historian.database import Connection, explain_errors
+from historian.database import Connection
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
-from historian.plain import NO_ROWS, PLAIN_COLUMNS, PlainRows
-from historian.rows import FULL_COLUMNS, Rows, join_full
-from historian.statements import CHECK_SETUP, COMPRESS_DIRECTLY, INSERT_MISSING, LOCK_CHECKS
+from historian.plain import NO_ROWS
+from historian.rows import Rows
+from historian.statements import CHECK_SETUP
+from historian.store import SampleStore
 
-_EPOCH: Final = date(1970, 1, 1)
-_DAYS_AHEAD: Final = 2
 _OTHERS_COMMIT_S: Final = 1.0
-_DENSE: Final = 50
-"""Rows of one metric in a batch from which on it is worth compressing at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +40,12 @@ class WriterOptions:
     enough_points: int = 20_000
     """A batch of this size is taken at once."""
     max_open_points: int = 200_000
-    """Beyond this the decoding waits for a lane."""
+    max_open_bytes: int = 32 * 2**20
+    """Beyond either the decoding waits for a lane."""
+    max_check_bytes: int = 64 * 2**20
+    """When more than this waits to be looked up, the decoding waits for that."""
+    check_points: int = 50_000
+    """So many rows are looked up in one go at most, if not one batch has more."""
     shared: bool = False
     """Whether other historians write the same births, and data that precedes them."""
 
@@ -54,9 +55,18 @@ class _Check:
     """Rows to be looked up first, and the live batches that must be committed before."""
 
     rows: list[bytes]
+    size: int
     days: set[int]
     receipts: list[Receipt]
-    after: tuple[asyncio.Event, ...]
+    after: set[asyncio.Event]
+
+    def join(self, other: "_Check") -> None:
+        """Take in a later one."""
+        self.rows += other.rows
+        self.size += other.size
+        self.days |= other.days
+        self.receipts += other.receipts
+        self.after |= other.after
 
 
 class Writer:
@@ -65,7 +75,7 @@ class Writer:
     Attributes:
         open: where decoded rows go; exchanged when a lane takes it.
         away: why nothing can be stored now, or ``None``.
-        direct_compress: whether large batches go straight into the columnstore.
+        store: the table that it writes.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class Writer:
         self._in_flight: dict[asyncio.Event, Rows] = {}
         self._checks: deque[_Check] = deque()
         self._checking: _Check | None = None
+        self._check_bytes = 0
         self._gathering = asyncio.Lock()
         self._something = asyncio.Event()
         self._enough = asyncio.Event()
@@ -92,10 +103,9 @@ class Writer:
         self._room.set()
         self._check_ready = asyncio.Event()
         self._settled = asyncio.Condition()
-        self._days: set[int] = set()
         self.open = Rows()
         self.away: str | None = None
-        self.direct_compress = False
+        self.store = SampleStore(shared=self._options.shared)
 
     # What the decoding calls.
 
@@ -110,14 +120,14 @@ class Writer:
             self._something.set()
         if points >= self._options.enough_points:
             self._enough.set()
-        if points >= self._options.max_open_points:
+        if not self._has_room():
             self._room.clear()
 
     @property
     def size(self) -> int:
         """Bytes of memory that all uncommitted rows take, roughly."""
-        waiting = sum(rows.size for rows in self._in_flight.values())
-        return self.open.size + waiting
+        live = sum(rows.size - rows.staged_bytes for rows in self._in_flight.values())
+        return self.open.size + live + self._check_bytes
 
     async def drain(self) -> None:
         """Wait until everything offered is committed."""
@@ -131,6 +141,18 @@ class Writer:
             for number in range(self._options.lanes):
                 tasks.create_task(self._run_lane(self._connect(f"lane-{number}", CHECK_SETUP)))
             tasks.create_task(self._run_checks(self._connect("check", CHECK_SETUP)))
+
+    def _has_room(self) -> bool:
+        options = self._options
+        return (
+            self.open.points < options.max_open_points
+            and self.open.size < options.max_open_bytes
+            and self._check_bytes < options.max_check_bytes
+        )
+
+    def _make_room(self) -> None:
+        if self._has_room():
+            self._room.set()
 
     def _is_settled(self) -> bool:
         offered = self.open.points or self.open.receipts
@@ -158,13 +180,16 @@ class Writer:
         rows, self.open = self.open, Rows()
         self._something.clear()
         self._enough.clear()
-        self._room.set()
         done = asyncio.Event()
         self._in_flight[done] = rows
         if rows.staged:
-            after = tuple(self._in_flight)
-            self._checks.append(_Check(rows.staged, rows.days, rows.receipts, after))
+            after = set(self._in_flight)
+            self._checks.append(
+                _Check([*rows.staged], rows.staged_bytes, {*rows.days}, [*rows.receipts], after)
+            )
+            self._check_bytes += rows.staged_bytes
             self._check_ready.set()
+        self._make_room()
         return rows, done
 
     async def _finish(self, rows: Rows, done: asyncio.Event) -> None:
@@ -182,81 +207,30 @@ class Writer:
 
         async def store() -> None:
             nonlocal attempted
-            await self._ensure_days(connection, rows.days)
+            await self.store.ensure_days(connection, rows.days)
             if not rows.live_points:
                 return
             # After a loss nobody knows whether it was committed: then only what is missing goes in.
             again, attempted = attempted, True
-            await self._copy_all(
-                connection, rows.plain, rows.full, again=again, direct=self._is_dense(rows)
-            )
+            if again:
+                await self.store.insert_missing(connection, rows.plain, rows.full)
+            else:
+                await self.store.copy_new(connection, rows)
 
-        await self._retry(connection, store, lambda: self._store_halves(connection, rows))
-
-    async def _copy_all(
-        self,
-        connection: Connection,
-        plain: PlainRows,
-        full: list[bytes],
-        *,
-        again: bool,
-        direct: bool,
-    ) -> None:
-        if again:
-            await self._insert_missing(connection, plain, full)
-            return
-        # By metric and time: an index is walked in order, and the columnstore has little to sort.
-        if not full and not direct:
-            await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
-            return
-        session = await connection.open()
-        with explain_errors("database"):
-            async with session.transaction():
-                if full:
-                    await connection.copy("historian.sample", FULL_COLUMNS, join_full(full))
-                if direct:
-                    await session.execute(COMPRESS_DIRECTLY)
-                if len(plain):
-                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
-
-    def _is_dense(self, rows: Rows) -> bool:
-        # A batch of the columnstore holds one metric: few rows each would take more room than in
-        # the rowstore, from where a policy moves them together later.
-        plain = rows.plain
-        return self.direct_compress and len(plain) >= _DENSE * max(1, len(plain.newest()))
-
-    async def _store_halves(self, connection: Connection, rows: Rows) -> None:
-        """Find the rows that the database refuses and store all others."""
-        await self._ensure_days(connection, rows.days)
-        nothing: list[bytes] = []
-        for plain, full in ((rows.plain, nothing), (NO_ROWS, rows.full)):
-            refused = await self._bisect(connection, plain, full)
+        async def find_refused() -> None:
+            await self.store.ensure_days(connection, rows.days)
+            refused = await self.store.insert_accepted(connection, rows.plain, rows.full)
             self._counters.points_dropped += refused
             self._counters.points_stored -= refused  # counted with the batch
 
-    async def _bisect(self, connection: Connection, plain: PlainRows, full: list[bytes]) -> int:
-        if not len(plain) and not full:
-            return 0
-        try:
-            await self._insert_missing(connection, plain, full)
-        except BatchRejected as error:
-            if len(plain) + len(full) == 1:
-                log.warning("row_refused", reason=str(error))
-                return 1
-            half, half_full = len(plain) // 2, len(full) // 2
-            return await self._bisect(
-                connection, plain[:half], full[:half_full]
-            ) + await self._bisect(connection, plain[half:], full[half_full:])
-        return 0
+        await self._retry(connection, store, find_refused)
 
     # Rows that may be there.
 
     async def _run_checks(self, connection: Connection) -> None:
         while True:
             await self._check_ready.wait()
-            self._checking = check = self._checks.popleft()
-            if not self._checks:
-                self._check_ready.clear()
+            self._checking = check = self._take_check()
             for event in check.after:
                 await event.wait()
             if self._options.shared:
@@ -265,20 +239,31 @@ class Writer:
             await self._store_check(connection, check)
             self._on_receipts(check.receipts)
             self._checking = None
+            self._check_bytes -= check.size
+            self._make_room()
             await self._tell_settled()
+
+    def _take_check(self) -> _Check:
+        check = self._checks.popleft()
+        most = self._options.check_points
+        while self._checks and len(check.rows) + len(self._checks[0].rows) <= most:
+            check.join(self._checks.popleft())
+        if not self._checks:
+            self._check_ready.clear()
+        return check
 
     async def _store_check(self, connection: Connection, check: _Check) -> None:
         inserted = 0
 
         async def store() -> None:
             nonlocal inserted
-            await self._ensure_days(connection, check.days)
-            inserted = await self._insert_missing(connection, NO_ROWS, check.rows)
+            await self.store.ensure_days(connection, check.days)
+            inserted = await self.store.insert_missing(connection, NO_ROWS, check.rows)
 
         async def find_refused() -> None:
             nonlocal inserted
-            await self._ensure_days(connection, check.days)
-            refused = await self._bisect(connection, NO_ROWS, check.rows)
+            await self.store.ensure_days(connection, check.days)
+            refused = await self.store.insert_accepted(connection, NO_ROWS, check.rows)
             self._counters.points_dropped += refused
             inserted = len(check.rows) - refused
 
@@ -286,36 +271,7 @@ class Writer:
         self._counters.points_stored += inserted
         self._counters.points_duplicate += len(check.rows) - inserted
 
-    async def _insert_missing(
-        self, connection: Connection, plain: PlainRows, full: list[bytes]
-    ) -> int:
-        session = await connection.open()
-        with explain_errors("database"):
-            async with session.transaction():
-                if len(plain):
-                    await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain.encode())
-                if full:
-                    await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
-                if self._options.shared:
-                    await session.execute(LOCK_CHECKS)
-                tag = await session.execute(INSERT_MISSING)
-        return int(tag.rpartition(" ")[2])
-
     # Common to both.
-
-    async def _ensure_days(self, connection: Connection, days: set[int]) -> None:
-        today = (datetime.now(UTC).date() - _EPOCH).days
-        wanted = days | set(range(today, today + _DAYS_AHEAD + 1))
-        missing = sorted(wanted - self._days)
-        if not missing:
-            return
-        session = await connection.open()
-        with explain_errors("partitions"):
-            for day in missing:
-                await session.execute(
-                    "SELECT historian.ensure_day($1)", _EPOCH + timedelta(days=day)
-                )
-        self._days.update(missing)
 
     async def _retry(
         self,
@@ -331,7 +287,7 @@ class Writer:
             except BatchRejected as error:
                 log.warning("batch_refused", reason=str(error), advice="looking for the row")
                 attempt = find_refused
-                self._days.clear()  # a partition may have been dropped behind our back
+                self.store.forget_days()
             except (StorageUnavailable, SchemaMismatch) as error:
                 connection.abandon()
                 self._tell_away(str(error))

@@ -1,0 +1,139 @@
+"""How a batch gets into historian.sample: copied, or looked up first. One connection at a time.
+
+What is copied is new; what may be there already, and what is tried again after a loss of which
+nobody knows the outcome, goes in where it is missing. Knows no lanes and no retries.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from historian.database import Connection, explain_errors
+from historian.errors import BatchRejected
+from historian.plain import PLAIN_COLUMNS, PlainRows
+from historian.rows import FULL_COLUMNS, Rows, join_full
+from historian.statements import COMPRESS_DIRECTLY, INSERT_MISSING, LOCK_CHECKS
+
+_EPOCH: Final = date(1970, 1, 1)
+_DAYS_AHEAD: Final = 2
+_DENSE: Final = 50
+"""Rows of one metric in a batch from which on it is worth compressing at once."""
+
+log = structlog.get_logger(__name__)
+
+
+class SampleStore:
+    """The sample table of one database.
+
+    Args:
+        shared: whether other historians write the same births, and data that precedes them.
+
+    Attributes:
+        direct_compress: whether large batches go straight into the columnstore.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._shared = shared
+        self._days: set[int] = set()
+        self.direct_compress = False
+
+    async def copy_new(self, connection: Connection, rows: Rows) -> None:
+        """Store the live rows of a batch.
+
+        Raises:
+            BatchRejected: a row is refused; nothing is stored.
+            StorageUnavailable: not now, and whether anything is stored is not known.
+        """
+        # By metric and time: an index is walked in order, and the columnstore has little to sort.
+        plain, full = rows.plain, rows.full
+        direct = self._is_dense(plain)
+        if not full and not direct:
+            await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
+            return
+        session = await connection.open()
+        with explain_errors("database"):
+            async with session.transaction():
+                if full:
+                    await connection.copy("historian.sample", FULL_COLUMNS, join_full(full))
+                if direct:
+                    await session.execute(COMPRESS_DIRECTLY)
+                if len(plain):
+                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
+
+    def _is_dense(self, plain: PlainRows) -> bool:
+        # A batch of the columnstore holds one metric: few rows each would take more room than in
+        # the rowstore, from where a policy moves them together later.
+        return self.direct_compress and len(plain) >= _DENSE * max(1, len(plain.newest()))
+
+    async def insert_missing(
+        self, connection: Connection, plain: PlainRows, full: list[bytes]
+    ) -> int:
+        """Store the rows that are not there with the same metric, time and value.
+
+        Returns:
+            How many were missing.
+
+        Raises:
+            BatchRejected: a row is refused; nothing is stored.
+            StorageUnavailable: not now.
+        """
+        session = await connection.open()
+        with explain_errors("database"):
+            async with session.transaction():
+                if len(plain):
+                    await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain.encode())
+                if full:
+                    await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
+                if self._shared:
+                    await session.execute(LOCK_CHECKS)
+                tag = await session.execute(INSERT_MISSING)
+        return int(tag.rpartition(" ")[2])
+
+    async def insert_accepted(
+        self, connection: Connection, plain: PlainRows, full: list[bytes]
+    ) -> int:
+        """Find the rows that the database refuses, and store all others where they are missing.
+
+        Returns:
+            How many are refused.
+
+        Raises:
+            StorageUnavailable: not now.
+        """
+        if not len(plain) and not full:
+            return 0
+        try:
+            await self.insert_missing(connection, plain, full)
+        except BatchRejected as error:
+            if len(plain) + len(full) == 1:
+                log.warning("row_refused", reason=str(error))
+                return 1
+            half, half_full = len(plain) // 2, len(full) // 2
+            return await self.insert_accepted(
+                connection, plain[:half], full[:half_full]
+            ) + await self.insert_accepted(connection, plain[half:], full[half_full:])
+        return 0
+
+    async def ensure_days(self, connection: Connection, days: set[int]) -> None:
+        """Make the partitions of days, and of those to come.
+
+        Raises:
+            StorageUnavailable: not now.
+        """
+        today = (datetime.now(UTC).date() - _EPOCH).days
+        wanted = days | set(range(today, today + _DAYS_AHEAD + 1))
+        missing = sorted(wanted - self._days)
+        if not missing:
+            return
+        session = await connection.open()
+        with explain_errors("partitions"):
+            for day in missing:
+                await session.execute(
+                    "SELECT historian.ensure_day($1)", _EPOCH + timedelta(days=day)
+                )
+        self._days.update(missing)
+
+    def forget_days(self) -> None:
+        """A partition may have been dropped behind our back."""
+        self._days.clear()
