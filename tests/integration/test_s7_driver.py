@@ -150,17 +150,25 @@ async def test_a_bad_address_costs_its_tag_and_never_its_neighbours(cpu: Cpu) ->
         {"address": "DB1.DBD200", "datatype": "real"},
         {"address": "DB9.DBW0", "datatype": "int"},
         {"address": "MW62", "datatype": "int"},
+        {"address": "MW64", "datatype": "int"},
+        {"address": "T8"},
+        {"address": "QW0", "datatype": "int"},
     )
     await driver.open()
     first = await driver.read("default")
     second = await driver.read("default")
     await driver.aclose()
     for result in (first, second):
-        assert result.values == [7, 8, None, None, 0]
-        assert set(result.bad) == {2, 3}
+        assert result.values == [7, 8, None, None, 0, None, None, None]
+        assert set(result.bad) == {2, 3, 5, 6, 7}
         assert "DB1.DBD200: invalid address (code 0x05): it ends before" in result.bad[2]
         assert "DB9.DBW0: object does not exist (code 0x0a)" in result.bad[3]
         assert "optimized block" in result.bad[3]
+        assert result.bad[5].endswith(
+            "MW64: invalid address (code 0x05): the CPU has fewer of them"
+        )
+        assert "T8: invalid address (code 0x05): S7-1200 and S7-1500 show no T" in result.bad[6]
+        assert "QW0: object does not exist (code 0x0a): this CPU has none" in result.bad[7]
     assert second.requests == 1
 
 

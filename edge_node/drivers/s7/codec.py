@@ -39,8 +39,16 @@ _BITS: Final = frozenset({3, 4, 5})
 
 _TRAPS: Final = {
     0x03: "allow PUT/GET in the CPU's protection settings, or lower its protection level",
+    0x05: "the CPU has fewer of them",
+    0x0A: "this CPU has none of them",
+}
+_BLOCK_TRAPS: Final = _TRAPS | {
     0x05: "it ends before this address, or is an optimized block",
     0x0A: "it is not in the CPU, or is an optimized block",
+}
+_ELEMENT_TRAPS: Final = _TRAPS | {
+    0x05: "S7-1200 and S7-1500 show no T and C, others may have fewer",
+    0x0A: "S7-1200 and S7-1500 show no T and C",
 }
 _PUT_GET: Final = (
     "allow PUT/GET communication in the CPU's protection settings, and full access or none below"
@@ -162,8 +170,8 @@ def write_bit_request(place: tuple[Area, int], bit: int, on: bool, reference: in
     return _write(place, bit, S7WordLen.BIT, bytes((on,)), reference)
 
 
-def check_written(message: bytes) -> None:
-    """Check the answer to a write.
+def check_written(message: bytes, area: Area = Area.DB) -> None:
+    """Check the answer to a write to an area.
 
     Raises:
         Refused: with the reason.
@@ -173,7 +181,7 @@ def check_written(message: bytes) -> None:
     if len(data) != 1:
         raise ProtocolError(f"answer to a write has {len(data)} results, expected 1")
     if data[0] != _GRANTED:
-        raise Refused(describe_code(data[0]))
+        raise Refused(describe_code(data[0], area))
 
 
 def reference_of(message: bytes) -> int:
@@ -181,10 +189,11 @@ def reference_of(message: bytes) -> int:
     return int.from_bytes(message[4:6])
 
 
-def describe_code(code: int) -> str:
-    """Return a variable's return code in words, with what is usually behind it."""
+def describe_code(code: int, area: Area = Area.DB) -> str:
+    """Return a variable's return code in words, with what is usually behind it in its area."""
     name = get_return_code_description(code)
-    trap = _TRAPS.get(code)
+    traps = _BLOCK_TRAPS if area is Area.DB else _ELEMENT_TRAPS if area.is_elements else _TRAPS
+    trap = traps.get(code)
     return f"{name[:1].lower()}{name[1:]} (code {code:#04x})" + (f": {trap}" if trap else "")
 
 

@@ -106,7 +106,7 @@ class S7Driver:
         try:
             for write in encode_writes(point, value, self._link.negotiated - _WRITE_HEAD):
                 request = _write_request(point, write)
-                check_written(await self._link.ask(request, self.traffic))
+                check_written(await self._link.ask(request, self.traffic), point.address.area)
         except Refused as exc:
             self.traffic.errors["refused"] += 1
             raise RequestRejected(

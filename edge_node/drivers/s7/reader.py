@@ -171,7 +171,8 @@ class GroupReader:
                 self._tight.add((block.area, block.block))
                 _log.info("s7_gap_refused", device=self._device, area=f"{block.area}{block.block}")
         for index, code in guilty.items():
-            reason = f"{self.points[index].address}: {describe_code(code)}"
+            address = self.points[index].address
+            reason = f"{address}: {describe_code(code, address.area)}"
             column.bad[index] = reason
             self._quarantine[index] = _Quarantine(reason, now + FIRST_RETRY_S)
             _log.warning(

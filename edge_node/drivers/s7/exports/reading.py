@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
+from pydantic import ValidationError
+
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.s7.address import DATATYPES, Area, parse_address
 from edge_node.drivers.s7.exports import tables, workbook
@@ -17,6 +19,7 @@ from edge_node.drivers.s7.exports.parts import DataBlock, Parts, Row
 from edge_node.drivers.s7.exports.simatic import parse_xml
 from edge_node.drivers.s7.exports.source import is_source, parse_source
 from edge_node.drivers.s7.exports.symbol import LeftOut, Symbol
+from edge_node.drivers.s7.points import compile_point
 from proto.control.s7 import S7Datatype, S7Tag
 
 _SUFFIXES: Final = frozenset({".xml", ".xlsx", ".sdf", ".asc", ".seq", ".db", ".udt", ".awl"})
@@ -80,8 +83,21 @@ def read_export(files: Sequence[tuple[str, bytes]], numbers: Mapping[str, int]) 
     mistakes += _find_twins(symbols)
     if mistakes:
         raise ConfigError(mistakes)
-    left_out = [one for one in found if isinstance(one, LeftOut)]
-    return Export([symbol.to_tag() for symbol in symbols], left_out)
+    tags = [_to_tag(symbol) for symbol in symbols]
+    left_out = [one for one in (*found, *tags) if isinstance(one, LeftOut)]
+    return Export([tag for tag in tags if isinstance(tag, S7Tag)], left_out)
+
+
+def _to_tag(symbol: Symbol) -> S7Tag | LeftOut:
+    """Return a tag that the driver takes, or why there is none."""
+    try:
+        tag = symbol.to_tag()
+        compile_point(tag)
+    except ValidationError as exc:
+        return LeftOut(symbol.name, exc.errors()[0]["msg"])
+    except ValueError as exc:
+        return LeftOut(symbol.name, str(exc))
+    return tag
 
 
 def _parse(name: str, data: bytes) -> Parts:

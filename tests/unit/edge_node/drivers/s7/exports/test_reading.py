@@ -416,5 +416,15 @@ def test_a_name_that_stands_twice_is_refused() -> None:
         read("a.sdf", '"Run","%M0.0","Bool",""\n"Run","%M0.1","Bool",""\n')
 
 
+def test_what_can_be_no_tag_is_left_out_with_the_reason() -> None:
+    text = '"","%M0.0","Bool",""\n"End","%MD65534","Real",""\n"Run","%M0.1","Bool",""\n'
+    export = read("a.sdf", text)
+    assert [tag.name for tag in export.tags] == ["Run"]
+    assert [one.reason for one in export.left_out] == [
+        "String should have at least 1 character",
+        "real at MD65534 ends above byte 65535",
+    ]
+
+
 def test_a_plain_table_is_no_export() -> None:
     assert not is_export("tags.csv", b"name,address,datatype\nA,DB1.DBW0,int\n")
