@@ -1,7 +1,14 @@
-"""Whether a value to be written is in the engineering range that the birth told."""
+"""What a birth told of the values that may be written: an engineering range, names of numbers."""
 
-from proto.sparkplug.metrics import HIGH_PROPERTY, LOW_PROPERTY
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import ENUMERATION_PROPERTY, HIGH_PROPERTY, LOW_PROPERTY
 from proto.sparkplug.node_view import MetricView
+
+_SHOWN: Final = 12
 
 
 def find_range_fault(metric: MetricView, value: object) -> str | None:
@@ -28,3 +35,39 @@ def _limit(metric: MetricView, name: str) -> float | None:
     if told is None or isinstance(told.value, bool) or not isinstance(told.value, int | float):
         return None
     return told.value
+
+
+def read_enumeration(metric: MetricView) -> Mapping[int, str] | None:
+    """Return number → name as the birth told it; None where it told none that can be read."""
+    told = metric.properties.get(ENUMERATION_PROPERTY)
+    if told is None or not isinstance(told.value, str):
+        return None
+    try:
+        names = json.loads(told.value)
+        if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+            return None
+        return {int(number): name for number, name in names.items()} or None
+    except ValueError:
+        return None
+
+
+def choose(metric: MetricView, value: object) -> object:
+    """Return what is sent for a value: for a name its number, where the metric is a number.
+
+    Raises:
+        ValueError: the metric has an enumeration, and the value is not in it.
+    """
+    names = read_enumeration(metric)
+    if names is None:
+        return value
+    if metric.datatype in {DataType.STRING, DataType.TEXT}:
+        if value in names.values():
+            return value
+    else:
+        is_flag = metric.datatype is DataType.BOOLEAN
+        for number, name in names.items():
+            if value == name or (value == number and isinstance(value, bool) == is_flag):
+                return bool(number) if is_flag else number
+    known = [f"{number} ({name})" for number, name in names.items()]
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    raise ValueError(f"found {value!r}, expected {', '.join(known[:_SHOWN])}{more}")

@@ -13,7 +13,7 @@ from host_app.audit import Audit, Entry
 from host_app.broker_session import ACKNOWLEDGE_TIMEOUT_S, BrokerSession
 from host_app.clock import now_ms
 from host_app.commands import PendingWrites, Target, WriteResult
-from host_app.engineering import find_range_fault
+from host_app.engineering import choose, find_range_fault
 from host_app.errors import CommandRefused
 from host_app.notices import Level, Notice, RateLimit
 from host_app.scope import Mode
@@ -144,7 +144,7 @@ class HostService:
 
         Args:
             target: the metric.
-            value: of the metric's data type.
+            value: of the metric's data type, or a name of its enumeration.
             actor: who wants it, for the audit log.
             remote: from where.
 
@@ -161,6 +161,8 @@ class HostService:
             raise CommandRefused("unknown", f"edge node {target.node}: never heard of")
         if self.writes.is_full:
             raise CommandRefused("busy", f"{len(self.writes)} writes are under way, expected fewer")
+        metric = view.metric(target.device, target.metric)
+        value = value if metric is None else _choose(metric, target, value)
         try:
             command = session.tracker.command(
                 target.node, target.device, target.metric, value, now_ms()
@@ -173,7 +175,6 @@ class HostService:
             raise CommandRefused("read_only", str(exc)) from exc
         except LocalError as exc:
             raise CommandRefused("value", str(exc)) from exc
-        metric = view.metric(target.device, target.metric)
         assert metric is not None  # noqa: S101  # command() has just found it
         if (fault := find_range_fault(metric, value)) is not None:
             raise CommandRefused("value", f"{target}: {fault}")
@@ -317,3 +318,10 @@ class HostService:
         else:
             self.notice("error", f"broker: {session.problem}")
         self.host_changed()
+
+
+def _choose(metric: MetricView, target: Target, value: object) -> object:
+    try:
+        return choose(metric, value)
+    except ValueError as exc:
+        raise CommandRefused("value", f"{target}: {exc}") from exc

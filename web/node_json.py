@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from host_app.engineering import read_enumeration
 from proto.sparkplug.metrics import (
     DESCRIPTION_PROPERTY,
     HIGH_PROPERTY,
@@ -57,8 +58,14 @@ def metric_to_json(view: MetricView) -> dict[str, Any]:
         "low": _number(properties, LOW_PROPERTY),
         "high": _number(properties, HIGH_PROPERTY),
         "description": _text(properties, DESCRIPTION_PROPERTY),
+        "enumeration": _enumeration(view),
         "writable": view.writable and view.datatype not in NOT_WRITABLE,
     }
+
+
+def _enumeration(view: MetricView) -> dict[str, str] | None:
+    names = read_enumeration(view)
+    return None if names is None else {str(number): names[number] for number in names}
 
 
 def value_row(node: NodeId, device: str | None, view: MetricView) -> list[Any]:

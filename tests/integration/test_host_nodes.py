@@ -78,6 +78,7 @@ def test_born_node_is_shown_with_its_device_and_what_the_birth_told(
         "low": 0.0,
         "high": 90.0,
         "description": "oil",
+        "enumeration": None,
         "writable": False,
     }
     assert node["press"]["total"]["value"] == "9223372036854775809"

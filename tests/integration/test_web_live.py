@@ -14,7 +14,15 @@ from websockets.sync.client import ClientConnection, connect
 
 from deploy.local.broker import MqttBroker
 from proto.sparkplug.datatypes import DataType
-from tests.integration.host_rig import PASSWORD, EdgePeer, HostProcess, running_host, wait_for
+from tests.integration.host_rig import (
+    PASSWORD,
+    EdgePeer,
+    HostProcess,
+    metric,
+    press_metrics,
+    running_host,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +109,12 @@ def press(node: dict[str, Any]) -> dict[str, Any]:
     return {m["name"]: m for d in node["devices"] for m in d["metrics"]}
 
 
-def write(host: HostProcess, cookie: str, metric: str, value: Any) -> tuple[int, Any]:
+def write(host: HostProcess, cookie: str, name: str, value: Any) -> tuple[int, Any]:
     body = {
         "group": "plant",
         "edge": "line-1",
         "device": "press",
-        "metric": metric,
+        "metric": name,
         "value": value,
     }
     return host.post("/api/v1/write", body, cookie)[:2]
@@ -156,10 +164,10 @@ def test_write_is_confirmed_by_the_value_that_comes_back(
         assert message.topic == edge.topic("DCMD", "press")
         assert (message.qos, message.retain) == (0, False)
         assert command.seq is None
-        [metric] = command.metrics
-        assert (metric.alias, metric.datatype) == (11, DataType.FLOAT)
-        assert metric.value == pytest.approx(55.3)
-        edge.data(11, DataType.FLOAT, metric.value)
+        [sent] = command.metrics
+        assert (sent.alias, sent.datatype) == (11, DataType.FLOAT)
+        assert sent.value == pytest.approx(55.3)
+        edge.data(11, DataType.FLOAT, sent.value)
         assert browser.wait("write_result", id=answer["id"]) == {
             "type": "write_result",
             "id": answer["id"],
@@ -180,6 +188,30 @@ def test_write_is_confirmed_by_the_value_that_comes_back(
             ("admin", "write", "plant/line-1/press/setpoint"),
             ("admin", "write_result", "plant/line-1/press/setpoint"),
         ]
+
+
+def test_write_to_an_enumeration_takes_its_names_and_numbers_alone(
+    host: HostProcess, cookie: str, edge: EdgePeer
+) -> None:
+    names = (DataType.STRING, '{"0": "stopped", "7": "fault"}')
+    edge.birth([*press_metrics(), metric("state", DataType.UINT16, 0, 14, Enumeration=names)])
+
+    def state() -> dict[str, Any] | None:
+        node = host.node(cookie, "plant/line-1")
+        assert node is not None
+        return press(node).get("state")
+
+    shown = wait_for(state, "the state")
+    assert shown["enumeration"] == {"0": "stopped", "7": "fault"}
+    for wrong in (3, "running", True):
+        status, answer = write(host, cookie, "state", wrong)
+        assert status == 400
+        assert "expected 0 (stopped), 7 (fault)" in answer["error"]
+    assert edge.listener.messages.empty(), "something was sent"
+    for value in ("fault", 7):
+        assert write(host, cookie, "state", value)[0] == 202
+        [sent] = edge.command()[1].metrics
+        assert (sent.alias, sent.datatype, sent.value) == (14, DataType.UINT16, 7)
 
 
 def test_write_that_the_node_ignores_times_out_with_the_reason(

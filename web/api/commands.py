@@ -13,8 +13,10 @@ from werkzeug.exceptions import (
 )
 
 from host_app.commands import Target
+from host_app.engineering import read_enumeration
 from host_app.errors import CommandRefused
 from host_app.users import Role
+from proto.sparkplug.node_view import MetricView
 from proto.sparkplug.topics import NodeId
 from web.api.models import AcceptedJson, EmptyJson, ErrorJson, RebirthRequest, WriteRequest
 from web.auth import needs, the_user
@@ -52,7 +54,7 @@ async def write(data: WriteRequest) -> tuple[dict[str, str], int]:
     if metric is None:
         raise NotFound(f"metric {target}: no birth told of it")
     try:
-        value = value_from_json(metric.datatype, data.value)
+        value = _value(metric, data.value)
     except ValueNotUnderstood as exc:
         raise BadRequest(f"metric {target}: {exc}") from exc
     actor = the_user(Role.OPERATOR).name
@@ -61,6 +63,14 @@ async def write(data: WriteRequest) -> tuple[dict[str, str], int]:
     except CommandRefused as exc:
         raise _REFUSALS[exc.reason](str(exc)) from exc
     return {"id": write_id}, HTTPStatus.ACCEPTED
+
+
+def _value(metric: MetricView, told: object) -> object:
+    """Return the value that was told; a text for an enumeration may be a name."""
+    is_text = isinstance(told, str) and not told.lstrip("-").isdigit()
+    if is_text and read_enumeration(metric) is not None:
+        return told
+    return value_from_json(metric.datatype, told)
 
 
 @blueprint.post("/api/v1/rebirth")

@@ -81,6 +81,8 @@ class MetricJson(Answer):
     low: float | str | None
     high: float | str | None
     description: str | None
+    enumeration: dict[str, str] | None
+    """What the numbers mean, by their digits."""
     writable: bool
 
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { entryKind, parseEntry, rangeHint } from "../src/plant/entry";
+import { choices, entryKind, parseEntry, rangeHint } from "../src/plant/entry";
 
 const any = { low: null, high: null };
 
@@ -27,6 +27,33 @@ describe("an entry for a number", () => {
       problem: "15.5 is above the highest allowed, 15.",
     });
     expect(parseEntry("1", target)).toMatchObject({ problem: "1 is below the lowest allowed, 2." });
+  });
+});
+
+describe("an entry of an enumeration", () => {
+  const enumeration = { "0": "stopped", "7": "fault" };
+
+  it("is one of the numbers, shown by name", () => {
+    const target = { datatype: "UInt16", enumeration, ...any };
+    expect(choices(target)).toEqual([
+      { typed: "0", label: "stopped (0)" },
+      { typed: "7", label: "fault (7)" },
+    ]);
+    expect(parseEntry("7", target)).toEqual({ ok: true, value: 7 });
+    expect(parseEntry("3", target)).toEqual({ ok: false, problem: "Choose one of the values." });
+  });
+
+  it("is a name where names are published", () => {
+    const target = { datatype: "String", enumeration, ...any };
+    expect(choices(target)[1]).toEqual({ typed: "fault", label: "fault" });
+    expect(parseEntry("fault", target)).toEqual({ ok: true, value: "fault" });
+    expect(parseEntry("7", target)).toMatchObject({ ok: false });
+  });
+
+  it("is a flag where the numbers are 0 and 1", () => {
+    const target = { datatype: "Boolean", enumeration: { "0": "closed", "1": "open" }, ...any };
+    expect(parseEntry("true", target)).toEqual({ ok: true, value: true });
+    expect(choices(target).map((choice) => choice.typed)).toEqual(["false", "true"]);
   });
 });
 

@@ -14,6 +14,7 @@ export function metric(name: string, changes: Partial<MetricJson> = {}): MetricJ
     low: null,
     high: null,
     description: null,
+    enumeration: null,
     writable: false,
     ...changes,
   };

@@ -9,6 +9,8 @@ import { integerBounds, isFloat } from "./numbers";
 
 export interface EntryTarget {
   readonly datatype: string;
+  /** What the numbers mean, by their digits; nothing else may be written then. */
+  readonly enumeration?: Readonly<Record<string, string>> | null;
   readonly low: number | null;
   readonly high: number | null;
 }
@@ -26,7 +28,26 @@ export function entryKind(datatype: string): EntryKind {
   return datatype === "String" || datatype === "Text" || datatype === "UUID" ? "text" : "none";
 }
 
+export interface Choice {
+  readonly typed: string;
+  readonly label: string;
+}
+
+/** What there is to choose from; none where the birth names no values. */
+export function choices({ datatype, enumeration }: EntryTarget): Choice[] {
+  if (enumeration === undefined || enumeration === null) return [];
+  const kind = entryKind(datatype);
+  return Object.entries(enumeration).map(([number, name]) => {
+    if (kind === "text") return { typed: name, label: name };
+    return { typed: kind === "flag" ? String(number === "1") : number, label: `${name} (${number})` };
+  });
+}
+
 export function parseEntry(typed: string, target: EntryTarget): Entry {
+  const offered = choices(target);
+  if (offered.length > 0 && !offered.some((choice) => choice.typed === typed)) {
+    return bad("Choose one of the values.");
+  }
   switch (entryKind(target.datatype)) {
     case "number":
       return parseNumber(typed, target);

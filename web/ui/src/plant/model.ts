@@ -23,6 +23,7 @@ export class Metric {
   low: number | null = null;
   high: number | null = null;
   description: string | null = null;
+  enumeration: Readonly<Record<string, string>> | null = null;
   writable = false;
   series: Series | null = null;
   /** Grows with every change, so that a row knows when to draw itself again. */
@@ -47,6 +48,7 @@ export class Metric {
     this.low = typeof json.low === "number" ? json.low : null;
     this.high = typeof json.high === "number" ? json.high : null;
     this.description = json.description;
+    this.enumeration = json.enumeration;
     this.writable = json.writable;
   }
 }

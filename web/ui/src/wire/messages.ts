@@ -19,6 +19,8 @@ export interface MetricJson {
   readonly low: number | string | null;
   readonly high: number | string | null;
   readonly description: string | null;
+  /** What the numbers mean, by their digits. */
+  readonly enumeration: Readonly<Record<string, string>> | null;
   readonly writable: boolean;
 }
 
