@@ -22,11 +22,13 @@ from edge_node.node_link import NodeLink
 from edge_node.probes import Probes
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.reload import ConfigurationFile, Reloader
+from edge_node.remote_devices import RemoteDevices
+from edge_node.remote_store import RemoteStore
 from edge_node.supervisor import DeviceSupervisor
 from edge_node.uns import UnsMirror
 from edge_node.version import find_version
 from proto.control.status import DeviceStatus, NodeStatus
-from proto.control.topics import node_status_topic
+from proto.control.topics import configuration_filter, node_status_topic, parse_configuration_topic
 from proto.sparkplug.compression import Compression
 from proto.sparkplug.edge_events import EdgeOptions, Rejected, WriteRequested
 from proto.sparkplug.edge_session import EdgeSession
@@ -104,6 +106,18 @@ class EdgeNode:
             now_ms=now_ms,
         )
         self.probes = Probes(self._format_metrics, self._explain_unready)
+        remote = None
+        if document.remote.configuration:
+            store = RemoteStore(document.node.state_dir, self._id)
+            remote = RemoteDevices(document.remote, store)
+        self._reloader = Reloader(
+            configuration,
+            file,
+            remote,
+            apply=self._apply,
+            on_change=self._publish_status,
+            now_ms=now_ms,
+        )
         self._commands = Commands(
             document.node.topic_prefix,
             self._id,
@@ -120,23 +134,16 @@ class EdgeNode:
             counters=self._counters,
             on_write=self._write,
             on_rejected=self._reject,
-            filters=self._commands.filters,
+            filters=self._filters(),
             on_message=self._receive,
             on_connected=self._publish_status,
         )
         self._fleet = Fleet(
-            configuration,
+            self._reloader.configuration,
             self._publisher,
             self._mirror,
             node_metrics=self._node_metrics,
             lateness=self._counters.lateness,
-            now_ms=now_ms,
-        )
-        self._reloader = Reloader(
-            configuration,
-            file,
-            apply=self._fleet.apply,
-            on_change=self._publish_status,
             now_ms=now_ms,
         )
         self._info = NodeInfo(partial(session.alias, None))
@@ -197,6 +204,9 @@ class EdgeNode:
         else:
             self._commands.write(request)
 
+    async def _apply(self, configuration: Configuration) -> None:
+        await self._fleet.apply(configuration)
+
     def _find(self, device: str) -> DeviceSupervisor | None:
         return self._fleet.find(device)
 
@@ -206,7 +216,18 @@ class EdgeNode:
     def _reject(self, event: Rejected) -> None:
         self._commands.reject(event)
 
+    def _filters(self) -> list[str]:
+        filters = list(self._commands.filters)
+        if self._document.remote.configuration:
+            filters.append(configuration_filter(self._document.node.topic_prefix, self._id))
+        return filters
+
     def _receive(self, message: Message) -> None:
+        prefix = self._document.node.topic_prefix
+        device = parse_configuration_topic(message.topic, prefix, self._id)
+        if device is not None:
+            self._reloader.receive(device, message.payload)
+            return
         self._commands.receive(message.topic, message.payload, retained=message.retained)
 
     def _node_metrics(self, fleet: Fleet) -> list[Metric]:
@@ -254,7 +275,7 @@ class EdgeNode:
             configuration=self._reloader.status(),
             counters=self._counters.document(),
             refused_writes=tuple(self._commands.refused),
-            devices=devices,
+            devices=self._reloader.describe(devices),
         )
 
     def _publish_status(self) -> None:

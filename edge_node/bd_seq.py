@@ -34,7 +34,7 @@ class BdSeqFile:
     """
 
     def __init__(self, folder: Path, node: NodeId) -> None:
-        name = _file_name(node)
+        name = file_name(node)
         self._path = folder / f"{name}.bdseq"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class BdSeqFile:
             os.close(folder)
 
 
-def _file_name(node: NodeId) -> str:
-    """Return what no other node's file is called; readable where that is short enough."""
+def file_name(node: NodeId) -> str:
+    """Return what no other node's files begin with; readable where that is short enough."""
     name = f"{quote(node.group, safe=' ')}@{quote(node.edge, safe=' ')}"
     return name if len(name) <= _LONGEST_NAME else sha256(name.encode()).hexdigest()

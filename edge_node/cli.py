@@ -15,9 +15,7 @@ import trio
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
 from edge_node.browse_cli import browse, import_tags
-from edge_node.config import check as check_configuration
-from edge_node.config import load, parse
-from edge_node.config import read as read_configuration
+from edge_node.config import load
 from edge_node.endpoints import make_endpoints
 from edge_node.errors import ConfigurationRejected, StateUnavailable
 from edge_node.probe_cli import read
@@ -64,13 +62,12 @@ def run_node(file: Path, *, watch: bool = False) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with _building():
-            data = parse(read_configuration(file), file)
-            configuration = check_configuration(data, str(file))
+            configuration = load(file)
             node = configuration.document.node
             client_id = f"nexus-edge-{node.group}-{node.edge}"
             endpoints = make_endpoints(configuration.document.mqtt, client_id)
             bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
-            source = ConfigurationFile(file, data, watch)
+            source = ConfigurationFile(file, watch)
             edge_node = EdgeNode(configuration, endpoints, bd_seq, source)
     except ConfigurationRejected as exc:
         _print_mistakes(exc.mistakes)

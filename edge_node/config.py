@@ -42,6 +42,7 @@ class Configuration:
         drivers: by device.
         instances: what those members belong to, by device.
         makers: made the drivers, and makes those of the next configuration of the same process.
+        data: what was checked.
         restart_needed: sections that are another now, which counts from the next start on.
     """
 
@@ -49,6 +50,7 @@ class Configuration:
     drivers: Mapping[str, Driver]
     instances: Instances = field(default_factory=dict)
     makers: Drivers = field(default_factory=Drivers)
+    data: Mapping[str, Any] = field(default_factory=dict)
     restart_needed: tuple[str, ...] = ()
 
 
@@ -134,7 +136,8 @@ def check(
     Raises:
         ConfigurationRejected: every mistake.
     """
-    expansion = expand_templates(data)
+    told = data
+    expansion = expand_templates(told)
     data = expansion.data
     mistakes: list[str] = []
     document: NodeDocument | None = None
@@ -159,7 +162,7 @@ def check(
         where = "" if file is None else f"{file}: "
         raise ConfigurationRejected([f"{where}{mistake}" for mistake in mistakes])
     return Configuration(
-        without_templates(document), drivers, expansion.instances, makers, restart_needed
+        without_templates(document), drivers, expansion.instances, makers, told, restart_needed
     )
 
 

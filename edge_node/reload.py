@@ -7,7 +7,7 @@ is logged and told in the status document, and changes nothing.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import trio
@@ -15,7 +15,8 @@ import trio
 from edge_node.config import Configuration, parse, read
 from edge_node.desired import Desired
 from edge_node.errors import ConfigurationRejected
-from proto.control.status import ConfigurationStatus
+from edge_node.remote_devices import RemoteDevices
+from proto.control.status import ConfigurationStatus, DeviceStatus
 
 WATCH_INTERVAL_S: Final = 1.0
 
@@ -27,12 +28,10 @@ class ConfigurationFile:
     """The file of a node that runs.
 
     Attributes:
-        data: what it said at the start.
         watch: whether to look for changes of it.
     """
 
     path: Path
-    data: Mapping[str, Any]
     watch: bool = False
 
 
@@ -40,17 +39,22 @@ class Reloader:
     """Takes what is to be and has it become so.
 
     Args:
-        configuration: what runs.
+        configuration: of the file alone.
         file: where it was read, ``None`` when it does not change.
+        remote: takes documents from elsewhere, ``None`` where they are not taken.
         apply: has another configuration run.
         on_change: called when the status is another.
         now_ms: wall clock, milliseconds since the epoch.
+
+    Raises:
+        StateUnavailable: the devices that were kept cannot be read.
     """
 
     def __init__(
         self,
         configuration: Configuration,
         file: ConfigurationFile | None,
+        remote: RemoteDevices | None,
         *,
         apply: Callable[[Configuration], Awaitable[None]],
         on_change: Callable[[], None],
@@ -60,17 +64,49 @@ class Reloader:
         self._apply = apply
         self._on_change = on_change
         self._now_ms = now_ms
-        self._desired = Desired(configuration, {} if file is None else file.data)
+        self._remote = remote
+        desired = Desired(configuration, configuration.data)
+        self._desired = desired if remote is None else remote.start(desired)
+        self._refused_ms = dict.fromkeys(self._desired.refusals, now_ms())
         self._content: bytes | None = None
         self._applied_ms = now_ms()
         self._mistakes: tuple[str, ...] = ()
         self._file_due = False
+        self._news: dict[str, bytes] = {}
         self._wanted = trio.Event()
 
     def reload_file(self) -> None:
         """Have the file read again."""
         self._file_due = True
         self._wanted.set()
+
+    def receive(self, device: str, payload: bytes) -> None:
+        """Take a document of a device; the latest of each counts."""
+        if self._remote is not None:
+            self._news[device] = payload
+            self._wanted.set()
+
+    @property
+    def configuration(self) -> Configuration:
+        """What runs, or is about to."""
+        return self._desired.configuration
+
+    def describe(self, devices: Mapping[str, DeviceStatus]) -> dict[str, DeviceStatus]:
+        """Return the devices' status with where their configuration is from, and those refused."""
+        described = dict(devices)
+        for name, document in self._desired.documents.items():
+            if (known := described.get(name)) is not None:
+                origin = {"source": "remote", "revision": document.revision}
+                described[name] = known.model_copy(update=origin)
+        for name, refusal in self._desired.refusals.items():
+            nothing = DeviceStatus(
+                state="refused", source="remote", since_ms=self._refused_ms.get(name, 0)
+            )
+            revision = None if refusal.document is None else refusal.document.revision
+            described[name] = described.get(name, nothing).model_copy(
+                update={"refused_revision": revision, "mistakes": refusal.mistakes}
+            )
+        return described
 
     def status(self) -> ConfigurationStatus:
         """Return the configuration's part of the status document."""
@@ -91,6 +127,10 @@ class Reloader:
                 if self._file_due and self._file is not None:
                     self._file_due = False
                     await self._take_file(self._file.path)
+                if self._news and self._remote is not None:
+                    news, self._news = self._news, {}
+                    settle = self._remote.settle
+                    await self._become(await trio.to_thread.run_sync(settle, self._desired, news))
 
     async def _take_file(self, path: Path) -> None:
         try:
@@ -110,13 +150,19 @@ class Reloader:
         await self._become(desired)
 
     def _settle_file(self, content: bytes, path: Path) -> Desired:
-        return self._desired.with_file(parse(content, path), str(path), _judge)
+        judge = _judge_nothing if self._remote is None else self._remote.judge
+        return self._desired.with_file(parse(content, path), str(path), judge)
 
     async def _become(self, desired: Desired) -> None:
-        self._desired = desired
-        await self._apply(desired.configuration)
-        self._applied_ms = self._now_ms()
-        self._on_change()
+        before, self._desired = self._desired, desired
+        now_ms = self._now_ms()
+        known = self._refused_ms
+        self._refused_ms = {name: known.get(name, now_ms) for name in desired.refusals}
+        if desired.configuration is not before.configuration:
+            await self._apply(desired.configuration)
+            self._applied_ms = self._now_ms()
+        if desired is not before:
+            self._on_change()
 
     def _refuse_file(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
@@ -139,7 +185,7 @@ class Reloader:
                 self.reload_file()
 
 
-def _judge(_configuration: Configuration) -> tuple[str, ...]:
+def _judge_nothing(_configuration: Configuration) -> tuple[str, ...]:
     return ()
 
 

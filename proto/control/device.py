@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from proto.control.document import Document, SparkplugId, TagName
+from proto.control.document import LOCAL, Document, SparkplugId, TagName
 from proto.control.template import InstanceDocument
 
 WordOrder = Literal["big", "little", "big-swapped", "little-swapped"]
@@ -146,7 +146,7 @@ class ModbusConnection(Document):
     """PEM certificate that this client shows to a ``tls`` server."""
     key_file: Path | None = None
     """PEM key of ``cert_file``."""
-    serial_port: str = ""
+    serial_port: Annotated[str, LOCAL] = ""
     """The serial port of ``rtu``: ``/dev/ttyUSB0``."""
     baud_rate: int = Field(default=19_200, ge=110, le=4_000_000)
     parity: Literal["none", "even", "odd"] = "even"

@@ -1,6 +1,6 @@
 """The base of every document: unknown keys are refused and nothing is repaired."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -12,6 +12,9 @@ class Document(BaseModel):
         extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
     )
 
+
+LOCAL: Final = "local"
+"""Marks a text that names something of the machine that the edge node runs on."""
 
 SparkplugId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^/+#]+$")]
 """A group, edge node or device id: non-empty, without ``/``, ``+`` and ``#`` (Sparkplug 4.1)."""

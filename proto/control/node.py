@@ -94,6 +94,14 @@ class MetricsDocument(Document):
 class RemoteDocument(Document):
     """The ``[remote]`` section: what is taken over MQTT besides Sparkplug."""
 
+    configuration: bool = False
+    """Take devices on `<prefix>/config/devices/…`. Whoever may publish there has this node connect
+    to any address and publish what it finds: let the broker grant it to few."""
+    allowed_paths: tuple[Path, ...] = ()
+    """Files, directories and serial ports of this machine that such devices may name; what is below
+    a directory may be named too."""
+    max_devices: int = Field(default=1000, ge=1, le=100_000)
+    """At most this many devices are configured so."""
     commands: bool = False
     """Take writes as JSON on `<prefix>/cmd/…`. Whoever may publish there may write every writable
     tag: let the broker grant it to few."""

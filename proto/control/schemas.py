@@ -11,6 +11,7 @@ from proto.control.device import Device, ModbusDevice
 from proto.control.devices import DeviceDocument
 from proto.control.node import NodeDocument
 from proto.control.opcua import OpcUaDevice
+from proto.control.remote import DeviceConfiguration
 from proto.control.s7 import S7Device
 from proto.control.status import HistorianStatus, NodeStatus
 
@@ -25,6 +26,7 @@ DOCUMENTS: Final[Mapping[str, Any]] = {
     "node": NodeDocument,
     "device": DeviceDocument,
     **{f"{driver}-device": document for driver, document in DEVICES.items()},
+    "device-configuration": DeviceConfiguration,
     "command": Command,
     "command-result": CommandResult,
     "node-status": NodeStatus,

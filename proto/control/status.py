@@ -11,7 +11,15 @@ from proto.control.document import Document
 class DeviceStatus(Document):
     """One device as its driver sees it."""
 
-    state: Literal["connecting", "online", "offline", "disabled"]
+    state: Literal["connecting", "online", "offline", "disabled", "refused"]
+    source: Literal["file", "remote"] = "file"
+    """Whether the node's file or a document configures it."""
+    revision: int | None = None
+    """Of the document that runs, where it is remote."""
+    refused_revision: int | None = None
+    """Of the latest document, where that was refused."""
+    mistakes: tuple[str, ...] = ()
+    """Why it was."""
     reason: str | None = None
     since_ms: int
     breaker: Literal["closed", "open", "half-open"] | None = None

@@ -23,6 +23,22 @@ def acknowledgement_topic(prefix: str, node: NodeId) -> str:
     return f"{prefix}/ack/{node.group}/{node.edge}"
 
 
+def configuration_filter(prefix: str, node: NodeId) -> str:
+    """Return what an edge node subscribes to for its devices' configuration."""
+    return configuration_topic(prefix, node, "+")
+
+
+def configuration_topic(prefix: str, node: NodeId, device: str) -> str:
+    """Return where a device is configured."""
+    return f"{prefix}/config/devices/{node.group}/{node.edge}/{device}"
+
+
+def parse_configuration_topic(topic: str, prefix: str, node: NodeId) -> str | None:
+    """Return the device that is configured on a topic, ``None`` where it is for none."""
+    device = topic.removeprefix(configuration_topic(prefix, node, ""))
+    return device if device and device != topic and "/" not in device else None
+
+
 def command_filter(prefix: str, node: NodeId) -> str:
     """Return what an edge node subscribes to for commands; results come on it as well."""
     return f"{prefix}/cmd/{node.group}/{node.edge}/+/#"

@@ -13,7 +13,7 @@ from deploy.local.plant.loopback import MemoryUnit
 from deploy.local.plant.slave import Slave
 from edge_node.app import EdgeNode
 from edge_node.bd_seq import BdSeqFile
-from edge_node.config import check
+from edge_node.config import check, load
 from edge_node.endpoints import make_endpoints
 from edge_node.reload import ConfigurationFile
 from proto.control.node import NodeDocument
@@ -62,7 +62,7 @@ def press(plc: Plc, name: str = "press", **changes: Any) -> dict[str, Any]:
     return {
         "name": name,
         "driver": "modbus",
-        "connection": {"host": "127.0.0.1", "port": plc.port, "timeout_s": 0.3},
+        "connection": {"host": "127.0.0.1", "port": plc.port, "timeout_s": 1.0},
         "poll_groups": [{"name": "default", "interval_s": 0.05}],
         "tags": [
             {
@@ -127,7 +127,8 @@ async def running(
 
     With a file it has the file's devices.
     """
-    configuration = check(document.model_dump(mode="json") if file is None else file.data)
+    data = document.model_dump(mode="json", exclude_unset=True)
+    configuration = check(data) if file is None else load(file.path, {})
     identity = NodeId(document.node.group, document.node.edge)
     bd_seq = BdSeqFile(document.node.state_dir, identity)
     try:
@@ -145,7 +146,7 @@ async def running(
         bd_seq.close()
 
 
-async def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+async def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
     """Wait for what gives no event."""
     with trio.fail_after(timeout_s):
         while not condition():  # noqa: ASYNC110  # looks from outside, as a user would
@@ -188,7 +189,7 @@ class Listener:
         return transcript(self.watcher.messages)
 
     async def wait(
-        self, kind: str, count: int = 1, *, device: str | None = None, timeout_s: float = 10
+        self, kind: str, count: int = 1, *, device: str | None = None, timeout_s: float = 30
     ) -> Said:
         """Wait for the ``count``-th message of a kind and return it."""
 
@@ -207,7 +208,7 @@ class Listener:
         ]
 
     async def wait_value(
-        self, device: str, metric: str, value: Value, timeout_s: float = 10
+        self, device: str, metric: str, value: Value, timeout_s: float = 30
     ) -> Said:
         """Wait for data that carries a value, the metric known by its birth's alias."""
 
@@ -242,7 +243,7 @@ class Listener:
                     return dict(document)
             return None
 
-        await self.watcher.wait_for(lambda messages: find(messages) is not None)
+        await self.watcher.wait_for(lambda messages: find(messages) is not None, 30)
         found = find(self.watcher.messages)
         assert found is not None
         return found

@@ -142,7 +142,7 @@ class Watcher:
                 seen = "\n".join(f"{m.topic} {m.payload[:80]!r}" for m in self.messages)
                 raise AssertionError(f"not seen within {timeout_s} s, but:\n{seen}")
 
-    async def wait_for(self, condition: Condition, timeout_s: float = 10) -> list[Seen]:
+    async def wait_for(self, condition: Condition, timeout_s: float = 30) -> list[Seen]:
         await trio.to_thread.run_sync(self._wait, condition, timeout_s)
         return list(self.messages)
 

@@ -1,6 +1,5 @@
 """A node whose configuration file changes while it runs, between real devices and a real broker."""
 
-import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,8 +49,7 @@ class Plant:
     @asynccontextmanager
     async def running(self, *devices: dict[str, Any], watch: bool = False) -> AsyncIterator[None]:
         self.write(*devices)
-        data = tomllib.loads(self.path.read_text(encoding="utf-8"))
-        file = ConfigurationFile(self.path, data, watch)
+        file = ConfigurationFile(self.path, watch)
         async with running(self._document, file) as self.node:
             yield
 
