@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edge_node.breaker import BreakerState
+from edge_node.drivers.base import QUALITY_BAD, Reason
 from edge_node.drivers.traffic import Traffic
 from edge_node.histogram import Histogram
 from proto.control.status import DeviceStatus
@@ -69,6 +70,7 @@ class DeviceState:
     def document(self) -> DeviceStatus:
         """Return the device's part of the node's status document."""
         traffic = self.traffic
+        problems = {tag: why for group in self.problems.values() for tag, why in group.items()}
         return DeviceStatus(
             state=self.state,
             reason=self.reason,
@@ -94,7 +96,11 @@ class DeviceState:
             dropped_samples=self.dropped_samples,
             bad_tags=sum(self.bad.values()),
             quarantined_tags=traffic.quarantined,
-            problems={tag: why for group in self.problems.values() for tag, why in group.items()},
+            problems={tag: str(why) for tag, why in problems.items()},
+            problem_qualities={
+                tag: int(why.quality) if isinstance(why, Reason) else QUALITY_BAD
+                for tag, why in problems.items()
+            },
         )
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 from edge_node.config import load
 from edge_node.drivers.base import ConfigError, DriverError, RawValue
 from edge_node.drivers.registry import Drivers
+from edge_node.pipeline.enumeration import Enumeration
+from edge_node.pipeline.scaling import make_scaling, scale_value
 from proto.control.device import Tag
 from proto.control.devices import DeviceDocument
 
@@ -123,7 +125,9 @@ async def read_device(document: DeviceDocument) -> Reading:
             for index, (info, raw) in enumerate(zip(infos, result.values, strict=True)):
                 tag = tags[info.name]
                 reading.tags.append(
-                    TagReading(tag.name, tag.unit, raw, _scaled(tag, raw), result.bad.get(index))
+                    TagReading(
+                        tag.name, tag.unit, raw, _engineering(tag, raw), result.bad.get(index)
+                    )
                 )
         reading.read_ms = since() - reading.connect_ms
     except DriverError as exc:
@@ -133,7 +137,8 @@ async def read_device(document: DeviceDocument) -> Reading:
     return reading
 
 
-def _scaled(tag: Tag, raw: RawValue) -> RawValue:
-    if tag.is_scaled and isinstance(raw, int | float) and not isinstance(raw, bool):
-        return raw * tag.scale + tag.offset
-    return raw
+def _engineering(tag: Tag, raw: RawValue) -> RawValue:
+    if tag.enumeration and tag.enumeration_as == "text":
+        return Enumeration.of(tag.enumeration).name(raw)
+    scaling = make_scaling(tag.scale, tag.offset)
+    return raw if scaling is None else scale_value(raw, scaling)

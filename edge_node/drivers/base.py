@@ -7,7 +7,8 @@ A driver knows its protocol and nothing of MQTT, Sparkplug's messages or the pip
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from enum import IntEnum
+from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from edge_node.drivers.traffic import ErrorKind, Traffic
 from proto.sparkplug.datatypes import DataType
@@ -25,6 +26,42 @@ QUALITY_GOOD = 192
 QUALITY_UNCERTAIN = 500
 """There is a value, but it may not be what is at the device now. Sparkplug has three qualities only
 (6.4.9.1), and this one, STALE, is what OPC's uncertain comes closest to."""
+
+
+class OpcQuality(IntEnum):
+    """What kind of trouble a bad value is in (OPC DA 3.0, 6.8).
+
+    Sparkplug and the JSON mirror know 0 alone for all of them; the status document tells which.
+    """
+
+    BAD = 0
+    CONFIG_ERROR = 4
+    """The address, datatype or size is none that the device has."""
+    NOT_CONNECTED = 8
+    DEVICE_FAILURE = 12
+    SENSOR_FAILURE = 16
+    COMM_FAILURE = 24
+    """What came is not what was asked for, or the device had no time."""
+    OUT_OF_SERVICE = 28
+    WAITING = 32
+    """There was no value yet."""
+
+
+class Reason(str):
+    """Why a tag has no value, in words, and what kind of trouble that is.
+
+    Where a driver gives plain text, the kind is ``BAD``.
+    """
+
+    __slots__ = ("quality",)
+
+    quality: OpcQuality
+
+    def __new__(cls, text: str, quality: OpcQuality) -> Self:
+        """Make one of its words and its kind."""
+        made = super().__new__(cls, text)
+        made.quality = quality
+        return made
 
 
 class DriverError(Exception):

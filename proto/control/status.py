@@ -57,6 +57,10 @@ class DeviceStatus(Document):
     """Of those, what the device refused and is asked for rarely."""
     problems: dict[str, str] = Field(default_factory=dict)
     """Tags without a value and why, the first twenty of each poll group."""
+    problem_qualities: dict[str, int] = Field(default_factory=dict)
+    """The same tags with what kind of trouble it is, as an OPC quality: 4 configuration (the device
+    has no such address, datatype or size), 8 not connected, 12 device failure, 16 sensor failure,
+    24 communication, 28 out of service, 32 no value yet, 0 of no kind that is known."""
 
 
 class NodeCounters(Document):

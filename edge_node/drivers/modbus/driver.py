@@ -11,8 +11,10 @@ import trio
 from edge_node.drivers.base import (
     DeviceUnreachable,
     NoAnswer,
+    OpcQuality,
     PollResult,
     RawValue,
+    Reason,
     RequestRejected,
     TagInfo,
 )
@@ -139,7 +141,8 @@ class ModbusDriver:
         for index, point in enumerate(self._commands[group], len(column.values)):
             column.values.append(self._written.get(point.name))
             if point.name not in self._written:
-                column.bad[index] = f"{point.address}: is only written, and was not yet"
+                reason = f"{point.address}: is only written, and was not yet"
+                column.bad[index] = Reason(reason, OpcQuality.WAITING)
             elif self._connection.is_broadcast:
                 uncertain[index] = f"{point.address}: was written to all units, which none confirms"
         return uncertain

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from edge_node.drivers.base import NoAnswer, RawValue
+from edge_node.drivers.base import NoAnswer, OpcQuality, RawValue, Reason
 from edge_node.drivers.modbus.address import Table
 from edge_node.drivers.modbus.codec import (
     GATEWAY_EXCEPTIONS,
@@ -30,6 +30,17 @@ _log = structlog.get_logger(__name__)
 
 _REFUSED_ADDRESS = frozenset({2, 3})
 """Illegal data address, illegal data value: the request, not the device's state, is the reason."""
+
+_QUALITIES = {
+    1: OpcQuality.CONFIG_ERROR,
+    2: OpcQuality.CONFIG_ERROR,
+    3: OpcQuality.CONFIG_ERROR,
+    4: OpcQuality.DEVICE_FAILURE,
+    5: OpcQuality.COMM_FAILURE,
+    6: OpcQuality.COMM_FAILURE,
+    8: OpcQuality.DEVICE_FAILURE,
+}
+"""Exception code → kind of trouble."""
 
 FIRST_RETRY_S = 10.0
 LAST_RETRY_S = 600.0
@@ -83,9 +94,14 @@ class _Findings:
     """Something else went wrong on the way, so that nothing can be concluded."""
 
 
-def _meaningless(point: Point) -> str:
+def _meaningless(point: Point) -> Reason:
     kind = "decimal digits" if point.encoding is None else f"text in {point.encoding}"
-    return f"{point.address}: not {kind}"
+    return Reason(f"{point.address}: not {kind}", OpcQuality.CONFIG_ERROR)
+
+
+def _refusal(what: object, exception: int) -> Reason:
+    quality = _QUALITIES.get(exception, OpcQuality.BAD)
+    return Reason(f"{what}: {describe_exception(exception)}", quality)
 
 
 class GroupReader:
@@ -162,11 +178,13 @@ class GroupReader:
             return True
         if exception in GATEWAY_EXCEPTIONS:
             raise NoAnswer(f"gateway: {describe_exception(exception)}")
-        reason = (
-            f"{read.block}: {describe_exception(exception)}"
-            if exception
-            else f"{read.block}: answer has {len(answer.data)} bytes, expected {read.decoder.size}"
-        )
+        reason = _refusal(read.block, exception)
+        if not exception:
+            found, expected = len(answer.data), read.decoder.size
+            reason = Reason(
+                f"{read.block}: answer has {found} bytes, expected {expected}",
+                OpcQuality.COMM_FAILURE,
+            )
         column.bad.update(dict.fromkeys(read.block.indexes, reason))
         return exception not in _REFUSED_ADDRESS
 
@@ -232,7 +250,7 @@ class GroupReader:
         if halves is None:
             index = block.indexes[0]
             address = self.points[index].address
-            findings.refused[index] = f"{address}: {describe_exception(exception)}"
+            findings.refused[index] = _refusal(address, exception)
             return
         for half in halves:
             read = self._compile(half)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from edge_node.drivers.base import RawValue
+from edge_node.drivers.base import OpcQuality, RawValue, Reason
 from edge_node.drivers.s7.codec import ItemAnswer, Refused, describe_code, variable
 from edge_node.drivers.s7.decode import BlockDecoder
 from edge_node.drivers.s7.plan import Limits, Place, Plan, plan_alone, plan_reads
@@ -20,6 +20,7 @@ Ask = Callable[[Sequence[Sequence[bytes]]], Awaitable[Sequence[Sequence[ItemAnsw
 
 _log = structlog.get_logger(__name__)
 _GRANTED = 0xFF
+_HARDWARE_FAULT = 0x01
 
 FIRST_RETRY_S = 10.0
 LAST_RETRY_S = 600.0
@@ -151,7 +152,8 @@ class GroupReader:
             column.values[index] = value
             if value is None:
                 point = self.points[index]
-                column.bad[index] = f"{point.address}: the bytes are no {point.datatype}"
+                reason = f"{point.address}: the bytes are no {point.datatype}"
+                column.bad[index] = Reason(reason, OpcQuality.CONFIG_ERROR)
             else:
                 column.bad.pop(index, None)
 
@@ -172,7 +174,10 @@ class GroupReader:
                 _log.info("s7_gap_refused", device=self._device, area=f"{block.area}{block.block}")
         for index, code in guilty.items():
             address = self.points[index].address
-            reason = f"{address}: {describe_code(code, address.area)}"
+            reason = Reason(
+                f"{address}: {describe_code(code, address.area)}",
+                OpcQuality.DEVICE_FAILURE if code == _HARDWARE_FAULT else OpcQuality.CONFIG_ERROR,
+            )
             column.bad[index] = reason
             self._quarantine[index] = _Quarantine(reason, now + FIRST_RETRY_S)
             _log.warning(

@@ -5,7 +5,15 @@ from typing import Any
 
 import trio
 
-from edge_node.drivers.base import Changes, DeviceUnreachable, PollResult, RawValue, TagInfo
+from edge_node.drivers.base import (
+    Changes,
+    DeviceUnreachable,
+    OpcQuality,
+    PollResult,
+    RawValue,
+    Reason,
+    TagInfo,
+)
 from edge_node.drivers.traffic import Traffic
 from edge_node.pipeline.report import Report
 from proto.control.device import ModbusDevice
@@ -70,7 +78,11 @@ class FakeDriver:
         return PollResult(
             timestamp_ms=wall_ms(),
             values=[None if name in self.bad else self.values[name] for name in names],
-            bad={i: "illegal address" for i, name in enumerate(names) if name in self.bad},
+            bad={
+                i: Reason("illegal address", OpcQuality.CONFIG_ERROR)
+                for i, name in enumerate(names)
+                if name in self.bad
+            },
             requests=1,
         )
 

@@ -299,6 +299,7 @@ async def test_bad_tags_are_counted_and_told_on_the_change_only(
     assert [e["event"] for e in logs if e["log_level"] == "error"] == ["poll_has_bad_tags"]
     assert bench.state.document().bad_tags == 1
     assert bench.state.document().problems == {"speed": "illegal address"}
+    assert bench.state.document().problem_qualities == {"speed": 4}
     bench.driver.bad = set()
     await trio.sleep(3)
     assert bench.state.document().bad_tags == 0

@@ -6,7 +6,13 @@ import trio
 import trio.testing
 
 from deploy.local.plant.loopback import Loopback, MemoryUnit, Outcome
-from edge_node.drivers.base import DeviceUnreachable, PollResult, RequestRejected
+from edge_node.drivers.base import (
+    DeviceUnreachable,
+    OpcQuality,
+    PollResult,
+    Reason,
+    RequestRejected,
+)
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
 from proto.control.device import ModbusDevice
@@ -254,6 +260,32 @@ async def test_an_exception_makes_its_block_bad_only(bench: Bench) -> None:
     }
     assert named(driver, result)["w500"] == 0
     assert result.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("exception", "quality"),
+    [
+        (1, OpcQuality.CONFIG_ERROR),
+        (2, OpcQuality.CONFIG_ERROR),
+        (3, OpcQuality.CONFIG_ERROR),
+        (4, OpcQuality.DEVICE_FAILURE),
+        (6, OpcQuality.COMM_FAILURE),
+        (8, OpcQuality.DEVICE_FAILURE),
+        (99, OpcQuality.BAD),
+    ],
+)
+async def test_every_refusal_has_its_reason_and_its_kind(
+    bench: Bench, exception: int, quality: OpcQuality
+) -> None:
+    bench.unit.exception = exception
+    driver = bench.driver(*words(0, 1))
+    await driver.open()
+    for _ in range(2):  # the second time from the quarantine, where there is one
+        reason = (await driver.read("g")).bad[0]
+        assert isinstance(reason, Reason)
+        assert reason.quality == quality
+        assert reason.startswith("holding:0: ")
+        assert reason.endswith(f"(exception {exception})")
 
 
 async def test_an_answer_of_the_wrong_size_makes_its_block_bad(bench: Bench) -> None:
