@@ -94,7 +94,7 @@ class OpcUaServer:
     def stop(self) -> None:
         if self._loop is None or self._thread is None:
             return
-        self.call(self.server.stop())
+        self.call(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -136,6 +136,14 @@ class OpcUaServer:
         self._loop.call_soon(ready.set)
         self._loop.run_forever()
 
+    async def _stop(self) -> None:
+        """Stop, and end what the library leaves behind."""
+        await self.server.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     async def _start(self) -> None:
         manager = Passwords() if self._passwords else None
         server = Server(user_manager=manager)
@@ -151,6 +159,8 @@ class OpcUaServer:
             server.set_security_policy(list(self._policies), permission_ruleset=rules)
         else:
             server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._passwords:
+            server.set_identity_tokens([ua.UserNameIdentityToken, ua.X509IdentityToken])
         for uri in self.other_namespaces:
             await server.register_namespace(uri)
         self.index = await server.register_namespace(URI)
