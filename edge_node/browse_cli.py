@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 import trio
 
+from edge_node.browse_opcua import browse_opcua
 from edge_node.drivers.base import ConfigError, DeviceUnreachable
 from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Table
 from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
@@ -18,7 +19,8 @@ from edge_node.drivers.s7.scan import FoundCpu, scan_cpu
 from edge_node.errors import ConfigurationRejected
 from edge_node.probe import find_device
 from edge_node.tag_table import DRIVERS, format_table, format_tags_toml, parse_table
-from proto.control.device import ModbusDevice, Tag
+from proto.control.device import Tag
+from proto.control.opcua import OpcUaDevice
 from proto.control.s7 import S7Device
 
 EXIT_CONFIGURATION = 2
@@ -40,6 +42,21 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--first", type=click.IntRange(0, HIGHEST_ADDRESS), default=0, show_default=True)
 @click.option("--last", type=click.IntRange(0, HIGHEST_ADDRESS), default=199, show_default=True)
 @click.option("--units", is_flag=True, help="Find the units behind the device's address instead.")
+@click.option("--from", "start", metavar="ADDRESS", help="OPC UA node to begin at, not Objects.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 100),
+    default=20,
+    show_default=True,
+    help="Levels of an OPC UA server's tree.",
+)
+@click.option(
+    "--match",
+    "patterns",
+    multiple=True,
+    metavar="GLOB",
+    help="Only OPC UA variables whose path of names matches; may be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of CSV.")
 def browse(
     *,
@@ -49,10 +66,14 @@ def browse(
     first: int,
     last: int,
     units: bool,
+    start: str | None,
+    depth: int,
+    patterns: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Find out what DEVICE of CONFIG has: a Modbus unit's addresses, an S7 CPU's data blocks.
+    """Find out what DEVICE of CONFIG has.
 
+    A Modbus unit has addresses, an S7 CPU data blocks, an OPC UA server variables.
     Prints CSV that `nexus edge import` makes tags of; what else there is to tell goes to stderr.
     --first and --last are addresses, or the numbers of data blocks to look for where a CPU does
     not list them. Only reads, but a busy device may feel it: use pause_s where that matters.
@@ -64,8 +85,13 @@ def browse(
                 _stop([f"{device}: driver is 's7', --table and --units are for driver 'modbus'"])
             _browse_s7(device, trio.run(scan_cpu, document.connection, first, last), as_json)
             return
-        if not isinstance(document, ModbusDevice):
-            _stop([f"{device}: driver is {document.driver!r}, browse is for 'modbus' and 's7'"])
+        if isinstance(document, OpcUaDevice):
+            if tables or units:
+                _stop([f"{device}: driver is 'opcua', --table and --units are for 'modbus'"])
+            browse_opcua(document, start, depth, patterns, as_json=as_json)
+            return
+        if start is not None or patterns:
+            _stop([f"{device}: driver is {document.driver!r}, --from and --match are for 'opcua'"])
         connection = document.connection
         if units:
             present = trio.run(scan_units, connection, range(1, _LAST_UNIT + 1))

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 from pydantic import ValidationError
@@ -15,8 +16,10 @@ from pydantic import ValidationError
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.modbus.address import parse_address
 from edge_node.drivers.modbus.foreign import is_umh, read_foreign
+from edge_node.drivers.opcua.nodes import parse_address as parse_node
 from edge_node.drivers.s7.points import compile_point
 from proto.control.device import ModbusTag, Tag
+from proto.control.opcua import OpcUaTag
 from proto.control.s7 import S7Tag
 
 _DELIMITERS = ",;\t"
@@ -39,6 +42,11 @@ def _check_s7(tag: Tag) -> None:
         compile_point(tag)
 
 
+def _check_opcua(tag: Tag) -> None:
+    if isinstance(tag, OpcUaTag):
+        parse_node(tag.address)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """A driver's tags.
@@ -55,6 +63,7 @@ class _Kind:
 
 _KINDS: Final[Mapping[str, _Kind]] = {
     "modbus": _Kind(ModbusTag, _check_modbus, frozenset({"name", "address", "datatype"})),
+    "opcua": _Kind(OpcUaTag, _check_opcua, frozenset({"name", "address", "datatype"})),
     "s7": _Kind(S7Tag, _check_s7, frozenset({"name", "address"})),
 }
 DRIVERS: Final = tuple(_KINDS)
@@ -196,7 +205,7 @@ def _cells_of(row: _Cells) -> dict[str, object]:
     cells: dict[str, object] = {}
     for column, cell in row.items():
         value = cell.strip() if isinstance(cell, str) else cell
-        if column is not None and value not in {None, ""}:
+        if column is not None and value is not None and value != "":
             parse = _PARSERS.get(column) if isinstance(value, str) else None
             cells[column] = parse(str(value)) if parse else value
     return cells
@@ -227,12 +236,12 @@ def _tag(cells: Mapping[str, object], kind: _Kind) -> Tag:
     return tag
 
 
-def _boolean(text: str) -> bool:
+def _boolean(column: str, text: str) -> bool:
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
         return False
-    raise ValueError(f"writable is {text!r}, expected true or false")
+    raise ValueError(f"{column} is {text!r}, expected true or false")
 
 
 def _enumeration(text: str) -> dict[str, str]:
@@ -244,7 +253,8 @@ def _enumeration(text: str) -> dict[str, str]:
 
 
 _PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
-    "writable": _boolean,
+    "array": partial(_boolean, "array"),
+    "writable": partial(_boolean, "writable"),
     "enumeration": _enumeration,
 }
 

@@ -36,7 +36,7 @@ OpcUaScalar = Literal[
 ]
 """OPC UA's built-in types; enumerations are ``int32``, durations ``double``."""
 
-OpcUaDatatype = OpcUaScalar | Literal["structure"]
+OpcUaDatatype = Literal[OpcUaScalar, "structure"]
 
 _NUMBERS = frozenset(
     {

@@ -89,6 +89,7 @@ class Session:
     Attributes:
         namespaces: the server's NamespaceArray.
         profile: what it can take.
+        product: what it calls itself.
         heard_at: when something last came from the server, by the monotonic clock.
     """
 
@@ -97,6 +98,7 @@ class Session:
         self.settings = settings
         self.namespaces: list[str] = []
         self.profile: Profile = PROFILES["default"]
+        self.product = ""
         self.heard_at = time.monotonic()
         self.traffic = traffic
         self._limits: dict[str, int] = {}
@@ -158,6 +160,7 @@ class Session:
             )
         self.namespaces = facts["namespaces"].value
         names = [_text(facts[name].value) for name in ("product", "product_uri", "maker")]
+        self.product = names[0]
         servers = facts["servers"].value
         names += servers if isinstance(servers, list) else []
         wanted = self.settings.profile
