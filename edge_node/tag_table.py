@@ -186,6 +186,8 @@ def _format_value(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = (f"{json.dumps(key)} = {_format_value(item)}" for key, item in value.items())
         return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_format_value, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
