@@ -74,6 +74,9 @@ class S7Connection(Document):
     """Requests on their way at once, as far as the CPU grants them."""
     shared: bool = True
     """Devices with the same connection use one together: CPUs have few."""
+    check_state: bool = True
+    """Ask every ten seconds whether the CPU runs, unless ``remote_tsap`` is set; in STOP its values
+    are published as stale."""
     max_gap: int = Field(default=16, ge=0, le=400)
     """Unused bytes that are read along rather than asked around."""
 

@@ -307,7 +307,10 @@ async def run_against(
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, serve, [listener])
         driver = make_driver(
-            listener.socket.getsockname()[1], {"address": "M0.0", "writable": True}, **connection
+            listener.socket.getsockname()[1],
+            {"address": "M0.0", "writable": True},
+            check_state=False,
+            **connection,
         )
         try:
             outcome = await act(driver)

@@ -16,6 +16,9 @@ from proto.control.s7 import S7Device
 
 pytestmark = pytest.mark.trio
 
+_KIND = 8
+_USER_DATA = 7
+
 
 class Cpu:
     """A CPU that answers as soon as ``together`` requests wait, the last first."""
@@ -25,16 +28,22 @@ class Cpu:
         self.most_waiting = 0
         self.port = 0
         self._jobs = jobs
+        self.runs = True
         self._together = together
         self._memory = WaveMemory(0, 2000, lambda: 0)
 
+    def change(self, answer: bytes) -> bytes:
+        """Return what is sent instead of an answer."""
+        return answer
+
     async def serve(self, stream: trio.SocketStream) -> None:
         self.connections.append(stream)
-        cpu = S7Cpu(self._memory, jobs=self._jobs)
+        cpu = S7Cpu(self._memory, jobs=self._jobs, runs=lambda: self.runs)
         kept: list[bytes] = []
         try:
             while data := await stream.receive_some(16_384):
-                for answer in cpu.receive(bytes(data)):
+                for one in cpu.receive(bytes(data)):
+                    answer = self.change(one)
                     kept.append(answer)
                     waiting = len(kept) if is_answer(answer) else 0
                     self.most_waiting = max(self.most_waiting, waiting)
@@ -45,6 +54,25 @@ class Cpu:
             return
         finally:
             self.connections.remove(stream)
+            stream.socket.close()
+
+
+class Mute(Cpu):
+    """A CPU that refuses to tell its state."""
+
+    def change(self, answer: bytes) -> bytes:
+        if answer[_KIND] != _USER_DATA:
+            return answer
+        return answer[:27] + b"\xd4\x01" + answer[29:]
+
+
+class Touchy(Cpu):
+    """A device that hangs up when it is asked for its state."""
+
+    def change(self, answer: bytes) -> bytes:
+        if answer[_KIND : _KIND + 1] == bytes((_USER_DATA,)):
+            raise trio.BrokenResourceError
+        return answer
 
 
 @asynccontextmanager
@@ -104,8 +132,8 @@ async def test_devices_of_one_cpu_share_its_connection() -> None:
                 nursery.start_soon(driver.write, "t0", [1] * 200)
         await a.aclose()
         assert (await b.read("default")).values[0] == [1] * 200
-        assert a.traffic.requests == 4
-        assert b.traffic.requests == 7
+        assert a.traffic.requests == 5, "three reads, a write and the CPU's state"
+        assert b.traffic.requests == 8
         await b.aclose()
         with pytest.raises(DeviceUnreachable, match=r"B: .* is not connected"):
             await b.read("default")
@@ -141,3 +169,48 @@ async def test_devices_that_do_not_share_have_connections_of_their_own() -> None
         assert len(cpu.connections) == 4
         for driver in drivers:
             await driver.aclose()
+
+
+async def test_a_cpu_in_stop_has_stale_values_until_it_runs_again() -> None:
+    async with serving(Cpu()) as cpu:
+        driver = make(cpu, Links())
+        cpu.runs = False
+        await driver.open()
+        stopped = await driver.read("default")
+        assert stopped.uncertain == dict.fromkeys(range(3), "the CPU is in STOP")
+        assert not stopped.bad
+        cpu.runs = True
+        assert (await driver.read("default")).uncertain, "it is not asked at every poll"
+        driver._state.forget()
+        assert not (await driver.read("default")).uncertain
+        await driver.aclose()
+
+
+async def test_a_cpu_that_does_not_tell_its_state_is_asked_once() -> None:
+    async with serving(Mute()) as cpu:
+        driver = make(cpu, Links())
+        await driver.open()
+        for _ in range(2):
+            assert not (await driver.read("default")).uncertain
+            driver._state.forget()
+        assert driver.traffic.requests == 7
+        await driver.aclose()
+
+
+async def test_a_cpu_that_hangs_up_when_asked_is_asked_once() -> None:
+    async with serving(Touchy()) as cpu:
+        driver = make(cpu, Links())
+        await driver.open()
+        with pytest.raises(DeviceUnreachable, match="closed the connection"):
+            await driver.read("default")
+        await driver.open()
+        assert not (await driver.read("default")).bad
+        await driver.aclose()
+
+
+async def test_a_logo_is_never_asked() -> None:
+    async with serving(Touchy()) as cpu:
+        driver = make(cpu, Links(), remote_tsap="20.00", local_tsap="10.00")
+        await driver.open()
+        assert not (await driver.read("default")).bad
+        await driver.aclose()

@@ -6,7 +6,7 @@ of sockets.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 GRANTED: Final = 0xFF
@@ -27,7 +27,7 @@ _REQUEST, _ACK_DATA, _USER_DATA = 1, 3, 7
 _READ, _WRITE, _SETUP = 0x04, 0x05, 0xF0
 _BIT, _BYTE_SIZES = 0x01, {0x02: 1, 0x03: 1, 0x04: 2, 0x05: 2, 0x06: 4, 0x07: 4, 0x08: 4}
 _DATA_BLOCK: Final = 0x41
-_RUN: Final = 0x08
+_RUN, _STOP = 0x08, 0x04
 
 
 class Memory(Protocol):
@@ -54,10 +54,19 @@ class S7Cpu:
         memory: what is read and written.
         pdu: the largest message that is granted, in bytes.
         jobs: how many requests may wait at once.
+        runs: whether the CPU is in RUN, else in STOP.
     """
 
-    def __init__(self, memory: Memory, *, pdu: int = 480, jobs: int = 8) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        *,
+        pdu: int = 480,
+        jobs: int = 8,
+        runs: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._memory = memory
+        self._runs = runs
         self._jobs = jobs
         self._largest = pdu
         self._pdu = pdu
@@ -173,7 +182,7 @@ class S7Cpu:
     def _told(self, group: int, function: int, asked: bytes) -> bytes | None:
         if group == 4 and function == 1 and len(asked) >= 4:
             number, index = struct.unpack(">HH", asked[:4])
-            records = _status_list(number)
+            records = _status_list(number, _RUN if self._runs() else _STOP)
             if records is None:
                 return None
             sizes = struct.pack(">HH", len(records[0]), len(records))
@@ -248,7 +257,7 @@ def _joined(records: Sequence[bytes]) -> bytes:
     return b"".join(record + b"\0" * (len(record) % 2) for record in others) + last
 
 
-def _status_list(number: int) -> list[bytes] | None:
+def _status_list(number: int, state: int) -> list[bytes] | None:
     """Return the records of a system status list (Siemens A5E02789976, chapter 34)."""
     match number:
         case 0x0011:
@@ -271,7 +280,7 @@ def _status_list(number: int) -> list[bytes] | None:
         case 0x0232:
             return [struct.pack(">HHHHHH28x", 4, 1, 0, 1, 1, 0)]
         case 0x0424:
-            return [struct.pack(">BBBB16x", 0x51, 0x44, 0xFF, _RUN)]
+            return [struct.pack(">BBBB16x", 0x51, 0x44, 0xFF, state)]
     return None
 
 

@@ -30,6 +30,7 @@ from edge_node.drivers.s7.encode import Write, encode_writes
 from edge_node.drivers.s7.link import Links
 from edge_node.drivers.s7.points import Point, compile_points
 from edge_node.drivers.s7.reader import GroupReader
+from edge_node.drivers.s7.state import IN_STOP, CpuState
 from edge_node.drivers.s7.transport import ProtocolError
 from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Device
@@ -61,6 +62,8 @@ class S7Driver:
         }
         self.traffic = Traffic()
         self._link = (links or Links()).take(document.connection)
+        asks = document.connection.check_state and document.connection.remote_tsap is None
+        self._state = CpuState(document.name, can_tell=asks)
 
     async def open(self) -> None:
         """Connect and negotiate.
@@ -73,6 +76,7 @@ class S7Driver:
             await self._link.connect(self, timeout_s, self.traffic)
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
+        self._state.forget()
         for reader in self._readers.values():
             reader.forgive()
 
@@ -83,13 +87,19 @@ class S7Driver:
             DeviceUnreachable: the CPU does not answer or the connection is gone.
         """
         reader = self._readers[group]
+        now = trio.current_time()
         try:
-            column = await reader.read(self._ask, self._link.negotiated, trio.current_time())
+            column = await reader.read(self._ask, self._link.negotiated, now)
+            await self._state.refresh(self._link, self.traffic, now)
         except DeviceUnreachable as exc:
             raise self._unreachable(exc) from exc
         self.traffic.quarantined = sum(len(r.quarantined) for r in self._readers.values())
         timestamp_ms = time.time_ns() // 1_000_000
-        return PollResult(timestamp_ms, column.values, column.bad, column.requests)
+        poll = PollResult(timestamp_ms, column.values, column.bad, column.requests)
+        if self._state.in_stop:
+            good = (i for i in range(len(column.values)) if i not in column.bad)
+            poll.uncertain = dict.fromkeys(good, IN_STOP)
+        return poll
 
     async def write(self, tag: str, value: RawValue) -> None:
         """Write a raw value to one tag, before the next request of a poll.
