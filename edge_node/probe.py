@@ -36,6 +36,7 @@ class TagReading:
         raw: what the device holds.
         value: in engineering units.
         reason: why there is no value; absent when there is.
+        doubt: why the value may not be what is at the device now; absent when it is.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TagReading:
     raw: RawValue
     value: RawValue
     reason: str | None
+    doubt: str | None = None
 
 
 @dataclass(slots=True)
@@ -124,10 +126,9 @@ async def read_device(document: DeviceDocument) -> Reading:
             reading.requests += result.requests
             for index, (info, raw) in enumerate(zip(infos, result.values, strict=True)):
                 tag = tags[info.name]
+                bad, doubt = result.bad.get(index), result.uncertain.get(index)
                 reading.tags.append(
-                    TagReading(
-                        tag.name, tag.unit, raw, _engineering(tag, raw), result.bad.get(index)
-                    )
+                    TagReading(tag.name, tag.unit, raw, _engineering(tag, raw), bad, doubt)
                 )
         reading.read_ms = since() - reading.connect_ms
     except DriverError as exc:

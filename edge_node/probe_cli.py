@@ -56,7 +56,9 @@ def _show(reading: Reading, *, frames: bool) -> None:
         shown = tag.reason if tag.reason is not None else f"{tag.value!r} {tag.unit or ''}"
         if tag.reason is None and tag.raw != tag.value:
             shown = f"{shown.rstrip()}  (raw {tag.raw!r})"
-        click.echo(f"{tag.name:{width}}  {'bad ' if tag.reason else 'good'}  {shown.rstrip()}")
+        state = "bad" if tag.reason else "stale" if tag.doubt else "good"
+        doubt = f"  ({tag.doubt})" if tag.doubt else ""
+        click.echo(f"{tag.name:{width}}  {state:4}  {shown.rstrip()}{doubt}")
     click.echo(
         f"{reading.device}: {len(reading.tags)} tags in {reading.requests} requests,"
         f" connected in {reading.connect_ms:.1f} ms, read in {reading.read_ms:.1f} ms"
@@ -83,6 +85,7 @@ def _as_json(reading: Reading) -> dict[str, object]:
                 "unit": tag.unit,
                 "good": tag.reason is None,
                 "reason": tag.reason,
+                "doubt": tag.doubt,
             }
             for tag in reading.tags
         ],

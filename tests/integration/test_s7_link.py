@@ -12,6 +12,7 @@ from deploy.local.plant.s7_generic import WaveMemory
 from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.s7.driver import S7Driver
 from edge_node.drivers.s7.link import Links
+from edge_node.probe import read_device
 from proto.control.s7 import S7Device
 
 pytestmark = pytest.mark.trio
@@ -86,14 +87,19 @@ async def serving(cpu: Cpu) -> AsyncIterator[Cpu]:
 
 
 def make(cpu: Cpu, links: Links, name: str = "A", *, count: int = 3, **connection: Any) -> S7Driver:
-    """Make a device of tags that take a request each."""
+    return S7Driver(describe(cpu, name, count, **connection), links)
+
+
+def describe(cpu: Cpu, name: str = "A", count: int = 3, **connection: Any) -> S7Device:
+    """Return a device of tags that take a request each."""
     tags: list[dict[str, Any]] = [
-        {"name": f"t{i}", "address": f"DB1.DBW{400 * i}:INT[200]", "writable": True}
+        {"name": f"t{i}", "address": f"DB1.DBW{400 * i}:INT[200]", "writable": True, "scale": 0.1}
         for i in range(count)
     ]
     settings = {"host": "127.0.0.1", "port": cpu.port, "timeout_s": 30, **connection}
-    document = {"name": name, "driver": "s7", "connection": settings, "tags": tags}
-    return S7Driver(S7Device.model_validate(document), links)
+    return S7Device.model_validate(
+        {"name": name, "driver": "s7", "connection": settings, "tags": tags}
+    )
 
 
 async def test_as_many_requests_are_on_their_way_as_the_cpu_grants() -> None:
@@ -184,6 +190,18 @@ async def test_a_cpu_in_stop_has_stale_values_until_it_runs_again() -> None:
         driver._state.forget()
         assert not (await driver.read("default")).uncertain
         await driver.aclose()
+
+
+async def test_a_test_read_tells_of_a_stop_and_scales_arrays() -> None:
+    async with serving(Cpu()) as cpu:
+        cpu.runs = False
+        reading = await read_device(describe(cpu, count=1))
+        (tag,) = reading.tags
+        assert (tag.reason, tag.doubt) == (None, "the CPU is in STOP")
+        assert isinstance(tag.raw, list)
+        assert isinstance(tag.value, list)
+        assert tag.raw[20] != 0
+        assert tag.value[20] == pytest.approx(0.1 * float(tag.raw[20]))
 
 
 async def test_a_cpu_that_does_not_tell_its_state_is_asked_once() -> None:
