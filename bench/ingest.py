@@ -2,7 +2,8 @@
 
 A real broker, the real historian process, a publisher of payloads of 500 metrics; the rows are
 counted afterwards. The baseline is raw COPY of ready-made bytes into the same kind of table, on one
-and on two connections, in the same run.
+and on two connections, in the same run. With ``--processes`` several historians share the data, and
+what one of them does alone is measured as well.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -37,10 +38,20 @@ from proto.control.topics import historian_status_topic
 from proto.sparkplug.topics import MessageType, format_topic
 
 HISTORIAN_ID = "bench"
-METRICS = 500
-WINDOW = 1_500_000
+WINDOW_PAYLOADS = 15_000
+WINDOW_POINTS = 1_500_000
 IDLE_PAYLOADS = 200
 IDLE_PAUSE_S = 0.05
+NOT_READY = frozenset({"connecting", "away"})
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be measured: how long, metrics in a payload, historians."""
+
+    seconds: float
+    metrics: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +66,29 @@ class Sustained:
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True)
+@click.option(
+    "--metrics",
+    type=click.IntRange(1, 100_000),
+    default=500,
+    show_default=True,
+    help="In one payload.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Historians that share the data; more than one are compared with one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
 @click.option(
     "--database-url",
     envvar=["NEXUS_DATABASE_URL", "NEXUS_TEST_TIMESCALE_URL"],
     help="Where to write: an empty database. An embedded PostgreSQL when absent.",
 )
-def main(seconds: float, as_json: bool, database_url: str | None) -> None:
+def main(
+    seconds: float, metrics: int, processes: int, as_json: bool, database_url: str | None
+) -> None:
     """Measure the historian's ingest: points a second, loss, time until visible."""
     if find_mosquitto() is None:
         raise click.ClickException("mosquitto is not installed, expected it on PATH")
@@ -69,9 +96,10 @@ def main(seconds: float, as_json: bool, database_url: str | None) -> None:
     folder.chmod(0o755)
     try:
         with contextlib.ExitStack() as stack:
-            url = database_url or stack.enter_context(_embedded(folder))
+            url = database_url or stack.enter_context(embedded(folder))
             broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
-            report = _run(normalize_url(url), broker, folder, seconds)
+            load = Load(seconds, metrics, processes)
+            report = _run(normalize_url(url), broker, folder, load)
     except ProcessError as error:
         raise click.ClickException(f"{error}; logs are in {folder}") from error
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,25 +110,40 @@ def main(seconds: float, as_json: bool, database_url: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _embedded(folder: Path) -> Iterator[str]:
+def embedded(folder: Path) -> Iterator[str]:
+    """A database of the embedded server."""
     with EmbeddedServer(folder / "database").start() as server:
         yield server.create_database("bench")
 
 
-def _run(
-    url: str, broker: MqttBroker, folder: Path, seconds: float
-) -> dict[str, dict[str, object]]:
+def _run(url: str, broker: MqttBroker, folder: Path, load: Load) -> dict[str, dict[str, object]]:
     server = migrate(url)
-    with _historian(url, broker, folder) as process:
-        visible_ms = asyncio.run(_measure_visible(url, broker))
-        before = asyncio.run(_count(url))
-        sustained = _measure_sustained(url, broker, process.pid, seconds, before)
+    alone: Sustained | None = None
+    if load.processes > 1:
+        with historians(url, broker, folder, 1) as processes:
+            alone = _measure_sustained(url, broker, processes, replace(load, processes=1))
+        # Times run ahead of the clock under load: those of both would be the same.
+        asyncio.run(_empty(url))
+    with historians(url, broker, folder, load.processes) as processes:
+        visible_ms = asyncio.run(_measure_visible(url, broker, load.metrics))
+        sustained = _measure_sustained(url, broker, processes, load)
     ceiling = asyncio.run(
         ingest_baseline.measure(
-            url, METRICS, max(3.0, seconds / 4), direct_compress=server.direct_compress
+            url, load.metrics, max(3.0, load.seconds / 4), direct_compress=server.direct_compress
         )
     )
     rate = sustained.points / sustained.seconds
+    baseline: dict[str, object] = {
+        "raw_copy_rows_per_s_one_connection": round(ceiling.one_connection),
+        "raw_copy_rows_per_s_two_connections": round(ceiling.two_connections),
+    }
+    ratio: dict[str, object] = {
+        "points_per_s_to_raw_copy": round(rate / ceiling.two_connections, 3),
+        "points_per_s_to_raw_copy_one_connection": round(rate / ceiling.one_connection, 3),
+    }
+    if alone is not None:
+        baseline["points_per_s_one_process"] = round(alone.points / alone.seconds)
+        ratio["points_per_s_to_one_process"] = round(rate * alone.seconds / alone.points, 3)
     return {
         "bench": "ingest",  # type: ignore[dict-item]  # the name stands beside the objects
         "figures": {
@@ -111,59 +154,72 @@ def _run(
             "points": sustained.points,
             "historian_cpu_percent": round(100 * sustained.cpu_s / sustained.seconds),
         },
-        "baseline": {
-            "raw_copy_rows_per_s_one_connection": round(ceiling.one_connection),
-            "raw_copy_rows_per_s_two_connections": round(ceiling.two_connections),
-        },
-        "ratio": {
-            "points_per_s_to_raw_copy": round(rate / ceiling.two_connections, 3),
-            "points_per_s_to_raw_copy_one_connection": round(rate / ceiling.one_connection, 3),
-        },
-        "machine": _describe_machine(server),
+        "baseline": baseline,
+        "ratio": ratio,
+        "machine": describe_machine(server),
     }
 
 
 @contextlib.contextmanager
-def _historian(url: str, broker: MqttBroker, folder: Path) -> Iterator[Process]:
+def historians(
+    url: str, broker: MqttBroker, folder: Path, processes: int
+) -> Iterator[list[Process]]:
+    """Historians that are connected; several share the data."""
     environment = {
         **os.environ,
         "NEXUS_DATABASE_URL": url,
         "NEXUS_MQTT_URL": broker.url,
         "PYTHONPATH": str(ROOT),
     }
-    argv = [sys.executable, "-m", "deploy.local.cli", "historian", "--id", HISTORIAN_ID]
-    argv += ["--status-interval", "0.1"]
-    process = Process("historian", argv, log=folder / "historian.log", env=environment)
-    ready = False
+    share = ["--share", "bench"] if processes > 1 else []
+    ready: set[str] = set()
 
     def note_ready(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        nonlocal ready
-        ready = json.loads(message.payload)["database"] not in {"connecting", "away"}
+        # What an earlier one left behind is retained.
+        if not message.retain and json.loads(message.payload)["database"] not in NOT_READY:
+            ready.add(message.topic)
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_message = note_ready
     client.connect(broker.host, broker.port)
-    client.subscribe(_status_topic(broker), 1)
+    client.subscribe(status_topic(broker), 1)
     client.loop_start()
-    try:
-        wait_until(lambda: ready, process, timeout_s=30, what="report that its database is ready")
+    with contextlib.ExitStack() as stack:
+        started = []
+        for number in range(processes):
+            argv = [sys.executable, "-m", "deploy.local.cli", "historian", *share]
+            argv += ["--id", f"{HISTORIAN_ID}-{number}", "--status-interval", "0.1"]
+            log = folder / f"historian-{number}.log"
+            process = Process("historian", argv, log=log, env=environment)
+            stack.callback(process.stop, grace_s=30)
+            started.append(process)
+        what = "report that its database is ready"
+        wait_until(lambda: len(ready) == processes, started[0], timeout_s=60, what=what)
         client.disconnect()
         client.loop_stop()
-        yield process
-    finally:
-        process.stop(grace_s=30)
+        yield started
 
 
-def _status_topic(broker: MqttBroker) -> str:
-    return historian_status_topic(broker.topic_prefix, HISTORIAN_ID)
+def status_topic(broker: MqttBroker) -> str:
+    """Where all historians tell what they count: a filter."""
+    return historian_status_topic(broker.topic_prefix, "+")
 
 
 def _measure_sustained(
-    url: str, broker: MqttBroker, pid: int, seconds: float, before: int
+    url: str, broker: MqttBroker, processes: list[Process], load: Load
 ) -> Sustained:
-    order = Order(broker.host, broker.port, _status_topic(broker), METRICS, seconds, WINDOW)
-    historian = psutil.Process(pid)
-    used = historian.cpu_times()
+    before = asyncio.run(count(url))
+    order = Order(
+        broker.host,
+        broker.port,
+        status_topic(broker),
+        load.metrics,
+        load.seconds,
+        min(WINDOW_POINTS, WINDOW_PAYLOADS * load.metrics),
+        len(processes),
+    )
+    historians = [psutil.Process(process.pid) for process in processes]
+    used_s = sum(map(_read_cpu_s, historians))
     run = subprocess.run(
         [sys.executable, "-m", "bench.ingest_publisher"],
         input=json.dumps(asdict(order)),
@@ -174,17 +230,30 @@ def _measure_sustained(
     )
     if run.returncode:
         raise ProcessError(f"publisher: ended with status {run.returncode}: {run.stderr.strip()}")
-    now = historian.cpu_times()
     result = json.loads(run.stdout)
     return Sustained(
         points=result["points"],
         seconds=result["stored_s"],
-        rows=asyncio.run(_count(url)) - before,
-        cpu_s=now.user + now.system - used.user - used.system,
+        rows=asyncio.run(count(url)) - before,
+        cpu_s=sum(map(_read_cpu_s, historians)) - used_s,
     )
 
 
-async def _count(url: str) -> int:
+def _read_cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+async def _empty(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("TRUNCATE historian.sample, historian.current_value")
+    finally:
+        await connection.close()
+
+
+async def count(url: str) -> int:
+    """Samples in the database."""
     connection = await asyncpg.connect(url)
     try:
         return int(await connection.fetchval("SELECT count(*) FROM historian.sample"))
@@ -192,7 +261,7 @@ async def _count(url: str) -> int:
         await connection.close()
 
 
-async def _measure_visible(url: str, broker: MqttBroker) -> float:
+async def _measure_visible(url: str, broker: MqttBroker, metrics: int) -> float:
     """Publish now and then, and look until the row is there: the 99th percentile, milliseconds."""
     connection = await asyncpg.connect(url)
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -203,9 +272,9 @@ async def _measure_visible(url: str, broker: MqttBroker) -> float:
         " WHERE name = 'area/tag-0' AND s.time = to_timestamp($1 / 1000.0))"
     )
     base_ms = time.time_ns() // 1_000_000
-    for birth_topic, payload in make_births(METRICS, base_ms):
+    for birth_topic, payload in make_births(metrics, base_ms):
         client.publish(birth_topic, payload)
-    templates = Templates(METRICS, base_ms)
+    templates = Templates(metrics, base_ms)
     topic = format_topic(MessageType.DDATA, NODE, DEVICE)
     took: list[float] = []
     for number in range(IDLE_PAYLOADS):
@@ -218,13 +287,21 @@ async def _measure_visible(url: str, broker: MqttBroker) -> float:
                 raise ProcessError("historian: a row did not show within 10 s")
             await asyncio.sleep(0.002)
         took.append((time.perf_counter() - published) * 1000)
+    births = (
+        "SELECT count(*) FROM historian.sample AS s JOIN historian.metric USING (metric_id)"
+        " WHERE name LIKE 'area/tag-%' AND s.time = to_timestamp($1 / 1000.0)"
+    )
+    async with asyncio.timeout(30):  # births are looked up first, and take longer
+        while await connection.fetchval(births, base_ms) < metrics:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.1)
     client.disconnect()
     client.loop_stop()
     await connection.close()
     return sorted(took)[int(0.99 * len(took))]
 
 
-def _describe_machine(server: DatabaseServer) -> dict[str, object]:
+def describe_machine(server: DatabaseServer) -> dict[str, object]:
+    """What the figures were measured on."""
     return {
         "cores": os.cpu_count(),
         "memory_mib": psutil.virtual_memory().total // 2**20,

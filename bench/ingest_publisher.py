@@ -44,10 +44,11 @@ class Order:
     Attributes:
         host: of the broker.
         port: of the broker.
-        status_topic: where the historian counts.
+        status_topic: where the historians count; a filter.
         metrics: in one payload.
         seconds: how long to send.
         window: points under way at most.
+        processes: how many historians there are; each counts every birth.
     """
 
     host: str
@@ -56,6 +57,7 @@ class Order:
     metrics: int
     seconds: float
     window: int
+    processes: int = 1
 
 
 def make_value(datatype: DataType, number: int) -> bool | int | float:
@@ -126,11 +128,15 @@ def main() -> None:
     """Publish as ordered and print what was published."""
     order = Order(**json.load(sys.stdin))
     stored = 0
+    by_historian: dict[str, int] = {}
 
     def follow(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         nonlocal stored
         status = json.loads(message.payload)
-        stored = status["points_stored"] + status["points_duplicate"] + status["points_dropped"]
+        by_historian[message.topic] = (
+            status["points_stored"] + status["points_duplicate"] + status["points_dropped"]
+        )
+        stored = sum(by_historian.values())
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench-publisher")
     client.on_message = follow
@@ -146,11 +152,12 @@ def main() -> None:
     templates = Templates(order.metrics, base_ms)
     topic = format_topic(MessageType.DDATA, NODE, DEVICE)
     points = order.metrics
+    births_again = (order.processes - 1) * order.metrics
     number = 0
     timestamp_ms = base_ms
     started = time.perf_counter()
     while time.perf_counter() - started < order.seconds:
-        if points - (stored - already) > order.window:
+        if points + births_again - (stored - already) > order.window:
             time.sleep(0.002)
             continue
         # Every payload has a millisecond of its own, also where they come faster than that.
@@ -160,7 +167,7 @@ def main() -> None:
         points += order.metrics
     sent_s = time.perf_counter() - started
     deadline = time.perf_counter() + 60
-    while stored - already < points and time.perf_counter() < deadline:
+    while stored - already < points + births_again and time.perf_counter() < deadline:
         time.sleep(0.002)
     print(
         json.dumps(
