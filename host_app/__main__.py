@@ -20,7 +20,14 @@ from host_app.mqtt_stream import Endpoint
 from host_app.options import with_options
 from host_app.scope import Mode, NodeFilter
 from host_app.service import HostService
-from host_app.settings import BrokerFiles, Protocol, Secrets, make_endpoints, read_secrets
+from host_app.settings import (
+    BrokerFiles,
+    Protocol,
+    Secrets,
+    make_endpoints,
+    read_secrets,
+    read_topic_prefix,
+)
 from host_app.users import Users
 from proto.sparkplug.host_events import TrackerOptions
 from web.app import create_app
@@ -51,6 +58,7 @@ class HostSetup:
     mode: Mode
     node_filter: NodeFilter
     history: History | None
+    topic_prefix: str
 
 
 @click.command()
@@ -113,6 +121,7 @@ def host(  # noqa: PLR0917  # click passes them by name
             Mode(mode),
             NodeFilter(groups, nodes),
             open_history(secrets.history_url),
+            read_topic_prefix(),
         )
         sock = open_socket(bind, port)
     except ConfigError as exc:
@@ -139,6 +148,7 @@ async def run_host(setup: HostSetup, sock: socket.socket) -> None:
             setup.tracker,
             mode=setup.mode,
             node_filter=setup.node_filter,
+            topic_prefix=setup.topic_prefix,
         )
         for endpoint in setup.endpoints
     ]

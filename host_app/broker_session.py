@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from pydantic import ValidationError
 
 from host_app.clock import now_ms
-from host_app.errors import BrokerUnreachable
+from host_app.errors import BrokerRefused, BrokerUnreachable
 from host_app.mqtt_link import Message, MqttConnection, Will, connect
 from host_app.mqtt_stream import Endpoint
 from host_app.notices import RateLimit
 from host_app.scope import Mode, NodeFilter
 from host_app.traffic import NodeTraffic
+from proto.control.command import CommandResult
+from proto.control.topics import parse_result_topic, result_filter
 from proto.sparkplug.errors import TopicError
 from proto.sparkplug.host_events import HostEvent, RebirthRequested, TrackerOptions
 from proto.sparkplug.host_state import HostStateSession
@@ -62,6 +65,10 @@ Events = Callable[["BrokerSession", Sequence[HostEvent]], None]
 """Takes what happened on a broker, in order."""
 
 
+Refusal = Callable[[NodeId, str, str, str], None]
+"""Takes node, device, metric and the reason."""
+
+
 class BrokerSession:
     """One broker.
 
@@ -72,6 +79,7 @@ class BrokerSession:
         problem: why there is no connection, None while the host is online here.
         on_events: what to do with events of the tracker.
         on_change: called when ``problem`` changes.
+        on_refusal: called when an edge node says that it did not do a Sparkplug command.
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class BrokerSession:
         *,
         mode: Mode = Mode.PRIMARY,
         node_filter: NodeFilter | None = None,
+        topic_prefix: str = "$nexus",
     ) -> None:
         self.endpoint = endpoint
         self.mode = mode
@@ -91,6 +100,9 @@ class BrokerSession:
         self.counters = LinkCounters()
         self.problem: str | None = "not connected yet"
         self.on_events: Events = _ignore_events
+        self.on_refusal: Refusal = _ignore_refusal
+        self._topic_prefix = topic_prefix
+        self._beside = (STATE_PREFIX, f"{topic_prefix}/cmd/")
         self.on_change: Callable[[BrokerSession], None] = _ignore_change
         self._state = HostStateSession(host_id)
         self._connection: MqttConnection | None = None
@@ -200,11 +212,24 @@ class BrokerSession:
             self._tell(None)
             async with asyncio.TaskGroup() as tasks:
                 ticking = tasks.create_task(self._tick(connection))
+                hearing = tasks.create_task(self._subscribe_results(connection))
                 reason = await connection.wait_lost()
                 ticking.cancel()
+                hearing.cancel()
         finally:
             connection.abort("given up")
         return reason
+
+    async def _subscribe_results(self, connection: MqttConnection) -> None:
+        """Hear what edge nodes did not do; without it a write is known by its value alone."""
+        if self.mode is Mode.PASSIVE:
+            return
+        try:
+            await connection.subscribe(((result_filter(self._topic_prefix), 1),))
+        except BrokerRefused as exc:
+            log.warning("results_not_heard", broker=str(self.endpoint), reason=str(exc))
+        except BrokerUnreachable as exc:
+            log.debug("subscription_lost", reason=str(exc))  # the connection's end is told
 
     async def _leave(self) -> None:
         connection, self._connection = self._connection, None
@@ -238,10 +263,8 @@ class BrokerSession:
         for topic, payload, retained in batch:
             counters.messages += 1
             counters.bytes += len(payload)
-            if topic.startswith(STATE_PREFIX):
-                for message in self._state.receive(topic, payload):
-                    log.warning("state_announced_again", broker=str(self.endpoint))
-                    self.publish(message)
+            if topic.startswith(self._beside):
+                self._take_beside(topic, payload, retained=retained)
                 continue
             traffic = self._topics[topic] if topic in self._topics else self._learn(topic, now)
             if traffic is None:
@@ -259,6 +282,27 @@ class BrokerSession:
                     self._sort(actions, events)
         if events:
             self.on_events(self, events)
+
+    def _take_beside(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Take what is no message of a node: STATE, and results of commands."""
+        if topic.startswith(STATE_PREFIX):
+            for message in self._state.receive(topic, payload):
+                log.warning("state_announced_again", broker=str(self.endpoint))
+                self.publish(message)
+        elif not retained:
+            self._take_result(topic, payload)
+
+    def _take_result(self, topic: str, payload: bytes) -> None:
+        place = parse_result_topic(topic, self._topic_prefix)
+        if place is None:
+            return  # a command, of which the node tells the result
+        try:
+            result = CommandResult.model_validate_json(payload)
+        except ValidationError as exc:
+            log.debug("result_unreadable", topic=topic[:200], reason=str(exc))
+            return
+        if result.id is None and not result.ok and self._filter.admits(place[0]):
+            self.on_refusal(*place, result.reason or result.outcome)
 
     def _perform(self, actions: Sequence[HostAction]) -> None:
         events: list[HostEvent] = []
@@ -320,6 +364,10 @@ class BrokerSession:
 
 
 def _ignore_events(_session: BrokerSession, _events: Sequence[HostEvent]) -> None:
+    pass
+
+
+def _ignore_refusal(_node: NodeId, _device: str, _metric: str, _reason: str) -> None:
     pass
 
 

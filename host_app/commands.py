@@ -117,6 +117,18 @@ class PendingWrites:
                     self._end(write_id, ok=True, reason=None)
                     break
 
+    def refused(self, node: NodeId, device: str, metric: str, reason: str) -> None:
+        """The node says that it did not do a write: of those for the metric, the first one sent.
+
+        A member of a template instance stands for the instance.
+        """
+        for write_id in self._pending:
+            target = self._pending[write_id].target
+            own = metric == target.metric or metric.startswith(f"{target.metric}/")
+            if own and (target.node, target.device) == (node, device):
+                self._end(write_id, ok=False, reason=reason)
+                return
+
     def branch_died(self, node: NodeId, device: str | None) -> None:
         """What was sent to a node or device that is gone cannot be confirmed any more."""
         for write_id in tuple(self._by_node.get(node, ())):

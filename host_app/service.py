@@ -87,6 +87,7 @@ class HostService:
         for session in self.sessions:
             session.on_events = self._take
             session.on_change = self._session_changed
+            session.on_refusal = self.writes.refused
 
     @property
     def online(self) -> bool:

@@ -52,6 +52,20 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
     return secrets
 
 
+def read_topic_prefix(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the first level of the suite's own topics.
+
+    Raises:
+        ConfigError: it can be none.
+    """
+    prefix = environment.get("NEXUS_TOPIC_PREFIX", "$nexus")
+    if not prefix or set(prefix) & set("+#\x00"):
+        raise ConfigError(
+            f"NEXUS_TOPIC_PREFIX is {prefix!r}, expected a topic level without + and #"
+        )
+    return prefix
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerFiles:
     """PEM files for TLS to the broker."""

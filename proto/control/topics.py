@@ -60,7 +60,24 @@ def parse_command_topic(topic: str, prefix: str, node: NodeId) -> tuple[str, str
     A topic that ends in ``/result`` is a result, always: a tag whose last level is ``result`` is
     written with Sparkplug commands only.
     """
-    device, _, tag = topic.removeprefix(f"{prefix}/cmd/{node.group}/{node.edge}/").partition("/")
-    if not device or not tag or tag.rpartition("/")[2] == RESULT:
+    base = f"{prefix}/cmd/{node.group}/{node.edge}/"
+    device, _, tag = topic.removeprefix(base).partition("/")
+    if not topic.startswith(base) or not device or not tag:
+        return None
+    if tag.rpartition("/")[2] in {RESULT, ""}:
         return None
     return device, tag
+
+
+def result_filter(prefix: str) -> str:
+    """Return what a host subscribes to for the results of all nodes; commands come on it too."""
+    return f"{prefix}/cmd/+/+/+/#"
+
+
+def parse_result_topic(topic: str, prefix: str) -> tuple[NodeId, str, str] | None:
+    """Return node, device and tag that a result is of, ``None`` for what is no result."""
+    levels = topic.removeprefix(f"{prefix}/cmd/").split("/")
+    if levels[-1] != RESULT or not topic.startswith(f"{prefix}/cmd/"):
+        return None
+    group, edge, device, *tag = levels[:-1] if len(levels) >= 5 else ("", "", "")
+    return (NodeId(group, edge), device, "/".join(tag)) if tag else None

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from deploy.local.broker import MqttBroker
+from proto.control.command import CommandResult
 from proto.sparkplug.datatypes import DataType
 from tests.integration.host_rig import (
     PASSWORD,
@@ -228,6 +229,22 @@ def test_write_that_the_node_ignores_times_out_with_the_reason(
                 False,
                 "the value came back as 2.0 within 5 s",
             )
+
+
+def test_write_that_the_node_refuses_ends_with_the_nodes_reason(
+    host: HostProcess, cookie: str, edge: EdgePeer
+) -> None:
+    topic = "$nexus/cmd/plant/line-1/press/setpoint/result"
+    refusal = CommandResult(
+        id=None, timestamp_ms=1, ok=False, outcome="refused", reason="1.5 is below low, 20"
+    )
+    with live(host, cookie) as browser:
+        browser.wait("snapshot")
+        write_id = write(host, cookie, "setpoint", 1.5)[1]["id"]
+        edge.command()
+        edge.listener.publish(topic, refusal.model_dump_json().encode(), 1)
+        result = browser.wait("write_result", id=write_id)
+        assert (result["ok"], result["reason"]) == (False, "1.5 is below low, 20")
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,21 @@ def test_written_and_returned_values_match_as_far_as_the_wire_allows(
 def test_target_reads_like_a_path() -> None:
     assert str(TARGET) == "plant/line-1/press/setpoint"
     assert str(Target(NODE, None, "uptime")) == "plant/line-1/uptime"
+
+
+@pytest.mark.asyncio
+async def test_what_a_node_did_not_do_ends_the_first_write_of_that_metric_with_its_reason() -> None:
+    table = Table()
+    other = Target(NODE, "press", "speed")
+    first = table.writes.add(TARGET, "ada", 500.0, 1.0)
+    table.writes.add(TARGET, "ada", 5.0, 1.0)
+    table.writes.add(other, "ada", 5.0, 1.0)
+    table.writes.refused(NODE, "pump", "setpoint", "not mine")
+    table.writes.refused(NodeId("plant", "line-2"), "press", "setpoint", "not mine")
+    table.writes.refused(NODE, "press", "setpoint/more", "a member")
+    assert [(r.id, r.ok, r.reason) for r in table.results] == [(first, False, "a member")]
+    table.writes.refused(NODE, "press", "setpoint", "500.0 is above high, 100")
+    table.writes.refused(NODE, "press", "setpoint", "nobody waits any more")
+    assert [r.reason for r in table.results] == ["a member", "500.0 is above high, 100"]
+    assert len(table.writes) == 1
+    table.writes.cancel_all("the host stops")
