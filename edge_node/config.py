@@ -5,7 +5,7 @@ Everything that is wrong is told at once, the drivers' objections included. Noth
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from edge_node.mistakes import explain
 from edge_node.pipeline.tags import find_misnamed
 from edge_node.templates import Instances, find_template_clashes
 from edge_node.uns_topics import find_topic_clashes
+from proto.control.device import Device
 from proto.control.devices import DeviceDocument
 from proto.control.node import NodeDocument
 from proto.control.template_expansion import expand_templates, without_templates
@@ -130,15 +131,21 @@ def check(
     Args:
         data: as parsed.
         file: stands before each mistake.
-        current: what runs. Devices that are the same keep their drivers; the other sections stay
-            as they are, since they count from the start of a process.
+        current: what runs. Devices that are the same keep their drivers, and those that are told
+            in the same words are not even looked at again; the other sections stay as they are,
+            since they count from the start of a process.
 
     Raises:
         ConfigurationRejected: every mistake.
     """
     told = data
-    expansion = expand_templates(told)
+    same = {} if current is None else _find_same(told, current)
+    expansion = expand_templates(_put_known(told, same))
     data = expansion.data
+    instances: Instances = expansion.instances
+    if current is not None and same:
+        kept = {name: own for name, own in current.instances.items() if name in same}
+        instances = {**instances, **kept}
     mistakes: list[str] = []
     document: NodeDocument | None = None
     try:
@@ -151,19 +158,52 @@ def check(
         fixed = {name: getattr(current.document, name) for name in restart_needed}
         document = document.model_copy(update=fixed)
     makers = Drivers() if current is None else current.makers
-    known = {} if current is None else _find_known(expansion.instances, current)
+    known = {} if current is None else _find_known(instances, current)
     drivers = _make_drivers(data.get("devices"), makers, known, mistakes)
     if document is not None:
         mistakes += find_topic_clashes(document)
         mistakes += _find_twins(document)
-        mistakes += find_template_clashes(document, drivers, expansion.instances)
+        mistakes += find_template_clashes(document, drivers, instances)
     mistakes = [*expansion.mistakes, *expansion.retell(mistakes)]
     if document is None or mistakes:
         where = "" if file is None else f"{file}: "
         raise ConfigurationRejected([f"{where}{mistake}" for mistake in mistakes])
     return Configuration(
-        without_templates(document), drivers, expansion.instances, makers, told, restart_needed
+        without_templates(document), drivers, instances, makers, told, restart_needed
     )
+
+
+def _find_same(data: Mapping[str, Any], current: Configuration) -> dict[str, DeviceDocument]:
+    """Return the devices that are told in the same words as those that run."""
+    before = {device["name"]: device for device in _named(current.data)}
+    same_templates = data.get("templates") == current.data.get("templates")
+    told = {
+        device["name"]
+        for device in _named(data)
+        if before.get(device["name"]) == device and (same_templates or not device.get("instances"))
+    }
+    return {device.name: device for device in current.document.devices if device.name in told}
+
+
+def _put_known(data: Mapping[str, Any], same: Mapping[str, DeviceDocument]) -> Mapping[str, Any]:
+    """Put documents in the place of the devices they were made of; they are not validated again."""
+    if not same:
+        return data
+    devices = [
+        same.get(item["name"], item)
+        if isinstance(item, Mapping) and isinstance(item.get("name"), str)
+        else item
+        for item in data["devices"]
+    ]
+    return {**data, "devices": devices}
+
+
+def _named(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give what looks like a device with a name."""
+    devices = data.get("devices")
+    for item in devices if isinstance(devices, list) else ():
+        if isinstance(item, Mapping) and isinstance(item.get("name"), str):
+            yield item
 
 
 def _find_other_sections(document: NodeDocument, current: NodeDocument) -> tuple[str, ...]:
@@ -195,6 +235,9 @@ def _make_drivers(
     """Make the driver of every device that is sound by itself, and collect the objections."""
     made: dict[str, Driver] = {}
     for data in devices if isinstance(devices, list) else []:
+        if isinstance(data, Device):  # it runs, and is the same
+            made[data.name] = known[data.name][1]
+            continue
         try:
             device = _DEVICE.validate_python(data).model_copy(update={"instances": ()})
         except ValidationError:

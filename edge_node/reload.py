@@ -4,10 +4,11 @@ Checking a large plant takes seconds, so it is done in a thread; polling goes on
 is logged and told in the status document, and changes nothing.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVarTuple
 
 import structlog
 import trio
@@ -18,7 +19,13 @@ from edge_node.errors import ConfigurationRejected
 from edge_node.remote_devices import RemoteDevices
 from proto.control.status import ConfigurationStatus, DeviceStatus
 
+_Args = TypeVarTuple("_Args")
+
 WATCH_INTERVAL_S: Final = 1.0
+
+_SWITCH_INTERVAL_S: Final = 0.0005
+"""A thread gives the interpreter back after so long while there is polling to be done; Python's
+own 5 ms would add up to seconds with each message of each poll."""
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +137,7 @@ class Reloader:
                 if self._news and self._remote is not None:
                     news, self._news = self._news, {}
                     settle = self._remote.settle
-                    await self._become(await trio.to_thread.run_sync(settle, self._desired, news))
+                    await self._become(await _run_aside(settle, self._desired, news))
 
     async def _take_file(self, path: Path) -> None:
         try:
@@ -139,7 +146,7 @@ class Reloader:
                 log.info("configuration_unchanged", file=str(path))
                 self._tell_mistakes(())
                 return
-            desired = await trio.to_thread.run_sync(self._settle_file, content, path)
+            desired = await _run_aside(self._settle_file, content, path)
         except ConfigurationRejected as exc:
             self._refuse_file(exc.mistakes)
             return
@@ -183,6 +190,16 @@ class Reloader:
             if seen == before and seen not in {known, None}:
                 known = seen
                 self.reload_file()
+
+
+async def _run_aside(check: Callable[[*_Args], Desired], *args: *_Args) -> Desired:
+    """Run what takes long in a thread, and let the polling go on meanwhile."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        return await trio.to_thread.run_sync(check, *args)
+    finally:
+        sys.setswitchinterval(usual_s)
 
 
 def _judge_nothing(_configuration: Configuration) -> tuple[str, ...]:

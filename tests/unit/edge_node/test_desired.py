@@ -148,3 +148,34 @@ def test_sections_of_the_start_stay_and_are_told() -> None:
     assert after.configuration.restart_needed == ("uns",)
     assert after.configuration.document.uns.root == "uns"
     assert after.configuration.drivers["own"] is before.configuration.drivers["own"]
+
+
+def test_what_is_told_in_the_same_words_is_not_looked_at_again() -> None:
+    template = {
+        "name": "Motor",
+        "parameters": [],
+        "members": [{"name": "speed", "address": "holding:9", "datatype": "int16"}],
+    }
+    motor = device("motor") | {"instances": [{"template": "Motor", "name": "M1"}]}
+    before = start(device("own"), motor, templates=[template])
+    data = file_of(device("own"), motor, device("new"), templates=[template])
+    after = before.with_file(data, "plant.toml", nothing_to_say)
+    for then, now in zip(
+        before.configuration.document.devices, after.configuration.document.devices, strict=False
+    ):
+        assert now is then or now.tags is then.tags
+    assert [one.name for one in after.configuration.instances["motor"]] == ["M1"]
+    assert after.configuration.drivers["motor"] is before.configuration.drivers["motor"]
+    changed = template | {"version": "2"}
+    data = file_of(device("own"), motor, templates=[changed])
+    last = after.with_file(data, "plant.toml", nothing_to_say)
+    assert last.configuration.instances["motor"][0].template.version == "2"
+    assert last.configuration.drivers["motor"] is not before.configuration.drivers["motor"]
+    assert last.configuration.drivers["own"] is before.configuration.drivers["own"]
+
+
+def test_a_device_that_stands_twice_is_refused_also_when_it_runs() -> None:
+    before = start(device("own"))
+    for twin in (device("own"), device("own", uns_path="else")):
+        with pytest.raises(ConfigurationRejected, match="stand more than once: own"):
+            before.with_file(file_of(device("own"), twin), "plant.toml", nothing_to_say)
