@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from edge_node.app import EdgeNode
 from edge_node.reload import ConfigurationFile
+from proto.sparkplug.metrics import Template, Value
 from tests.integration.edge.bench import (
     Listener,
     Plc,
@@ -35,10 +36,10 @@ class Plant:
     def __init__(self, broker: Broker, folder: Path, **sections: Any) -> None:
         self.path = folder / "plant.toml"
         self.node: EdgeNode
-        self._document = node_document(broker, folder / "state", **sections)
+        self.document = node_document(broker, folder / "state", **sections)
         self._sections: dict[str, Any] = {
             name: section.model_dump(mode="json", exclude_defaults=True)
-            for name, section in self._document
+            for name, section in self.document
             if name not in {"devices", "templates"}
         }
 
@@ -50,7 +51,7 @@ class Plant:
     async def running(self, *devices: dict[str, Any], watch: bool = False) -> AsyncIterator[None]:
         self.write(*devices)
         file = ConfigurationFile(self.path, watch)
-        async with running(self._document, file) as self.node:
+        async with running(self.document, file) as self.node:
             yield
 
     def reload(self, *devices: dict[str, Any], **more: Any) -> None:
@@ -258,3 +259,44 @@ async def test_devices_change_while_the_broker_is_away(
         assert set(birth.values()) == {"setpoint"}
         assert plant.node.status().counters.reconnects == 1
     assert not [m for m in later.said if m.topic.device == "second"]
+
+
+def motor_type(*members: str) -> dict[str, Any]:
+    return {
+        "name": "Motor",
+        "members": [
+            {"name": name, "address": f"holding:{10 + number}", "datatype": "uint16"}
+            for number, name in enumerate(members)
+        ],
+    }
+
+
+async def test_a_node_is_born_again_when_a_templates_definition_is_another(
+    edge_broker: Broker, heard: Listener, plc: Plc, neighbour: Plc, tmp_path: Path
+) -> None:
+    plant = Plant(edge_broker, tmp_path, sparkplug={"templates": "instances"})
+    with_motor = press(plc, tags=[COUNT], instances=[{"template": "Motor", "name": "M1"}])
+    other = press(neighbour, "neighbour")
+    plant.write(with_motor, other, templates=[motor_type("speed")])
+    async with running(plant.document, ConfigurationFile(plant.path)) as plant.node:
+        await heard.wait("DBIRTH", 2)
+        first = await heard.wait("NBIRTH")
+        plant.reload(with_motor, other, templates=[motor_type("speed", "torque")])
+        again = await heard.wait("NBIRTH", 2)
+        await heard.wait("DBIRTH", 2, device="neighbour")
+        birth = await heard.wait("DBIRTH", 2, device="press")
+        assert again.metric("bdSeq").value == first.metric("bdSeq").value
+        assert member_names(again.metric("Motor").value) == ["speed", "torque"]
+        assert member_names(birth.metric("M1").value) == ["speed", "torque"]
+        neighbour.unit.registers[1] = 8
+        await heard.wait_value("neighbour", "count", 8)
+        assert neighbour.connections == 1
+        # without instances the definition goes, and the node is born without it
+        plant.reload(press(plc, tags=[COUNT]), other)
+        last = await heard.wait("NBIRTH", 3)
+        assert "Motor" not in {metric.name for metric in last.payload.metrics}
+
+
+def member_names(value: Value) -> list[str | None]:
+    assert isinstance(value, Template)
+    return [metric.name for metric in value.metrics]
