@@ -182,10 +182,11 @@ class DeviceSupervisor:
         state = self.state
         state.changes += len(changes.indices)
         state.dropped_samples += changes.dropped
+        group = self.tags.groups[changes.group]
+        report = group.process_changes(changes, self._now_ms())
         if changes.bad or state.bad:
             self._count_bad(changes.group, changes.bad)
-        group = self.tags.groups[changes.group]
-        self._tell(group, group.process_changes(changes, self._now_ms()))
+        self._tell(group, report)
 
     def _tell(self, group: GroupPipeline, report: Report | None) -> None:
         if report is not None:
@@ -228,11 +229,12 @@ class DeviceSupervisor:
     def _take_poll(self, group: str, poll: PollResult) -> Report | None:
         state = self.state
         state.polls += 1
+        report = self.tags.groups[group].process(poll)
         if poll.bad or state.bad:
             self._count_bad(group, poll.bad)
             if poll.bad:
                 self._log.debug("tags_bad", group=group, tags=len(poll.bad))
-        return self.tags.groups[group].process(poll)
+        return report
 
     def _count_bad(self, group: str, bad: Mapping[int, str]) -> None:
         if count := len(bad):

@@ -4,13 +4,22 @@ Built once from the document and the driver's view of it; a poll then passes thr
 :meth:`GroupPipeline.process` as one batch.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_node.drivers.base import Changes, PollResult, RawValue, TagInfo
+from edge_node.drivers.base import (
+    QUALITY_BAD,
+    Changes,
+    PollResult,
+    RawValue,
+    Reason,
+    TagInfo,
+)
 from edge_node.errors import EdgeError
 from edge_node.pipeline.enumeration import Enumeration, name_column
+from edge_node.pipeline.limits import Limits, limit_column
 from edge_node.pipeline.report import Report, Reporter, ReportRule
 from edge_node.pipeline.scaling import (
     Scaling,
@@ -141,21 +150,30 @@ class GroupPipeline:
         reporter: what was last reported.
     """
 
-    __slots__ = ("_enumerations", "_scalings", "base", "reporter", "tags")
+    __slots__ = ("_beyond", "_enumerations", "_limits", "_scalings", "base", "reporter", "tags")
 
     def __init__(self, base: int, tags: Sequence[TagSpec]) -> None:
         self.base = base
         self.tags = tuple(tags)
         self._scalings = [(t.index, t.scaling) for t in tags if t.scaling is not None]
+        self._limits = [
+            (t.index, limits) for t in tags if (limits := _limits_of(t.document)) is not None
+        ]
+        self._beyond: dict[int, str] = {}
         self._enumerations = [
             (t.index, t.enumeration) for t in tags if t.is_named and t.enumeration is not None
         ]
         self.reporter = Reporter([_report_rule(t.document) for t in tags])
 
     def process(self, poll: PollResult) -> Report | None:
-        """Return what a poll has to tell; the poll's values are made others in place."""
+        """Return what a poll has to tell.
+
+        Its values become engineering values in place; those beyond their limits may become bad.
+        """
         if self._scalings:
             scale_column(poll.values, self._scalings)
+        if self._limits:
+            poll.bad = limit_column(poll.values, poll.bad, self._limits)
         if self._enumerations:
             name_column(poll.values, self._enumerations)
         return self.reporter.report(
@@ -163,13 +181,15 @@ class GroupPipeline:
         )
 
     def process_changes(self, changes: Changes, now_ms: int) -> Report | None:
-        """Return what a subscription's batch has to tell."""
-        values = changes.values
+        """Return what a subscription's batch has to tell; what is beyond its limits becomes bad."""
+        values, stamps = changes.values, changes.stamps
         if self._scalings:
             values = [
                 value if (scaling := self.tags[i].scaling) is None else scale_value(value, scaling)
                 for i, value in zip(changes.indices, values, strict=True)
             ]
+        if self._limits:
+            values, stamps = self._limit_changes(changes, values)
         if self._enumerations:
             named = dict(self._enumerations)
             values = [
@@ -177,8 +197,28 @@ class GroupPipeline:
                 for i, value in zip(changes.indices, values, strict=True)
             ]
         return self.reporter.report_changes(
-            now_ms, zip(changes.indices, values, changes.stamps, strict=True)
+            now_ms, zip(changes.indices, values, stamps, strict=True)
         )
+
+    def _limit_changes(
+        self, changes: Changes, values: Sequence[RawValue]
+    ) -> tuple[list[RawValue], list[tuple[int, int]]]:
+        limits = dict(self._limits)
+        limited: list[RawValue] = []
+        stamps: list[tuple[int, int]] = []
+        for i, value, stamp in zip(changes.indices, values, changes.stamps, strict=True):
+            new = limits[i].apply(value) if i in limits and stamp[1] != QUALITY_BAD else value
+            if isinstance(new, Reason):
+                self._beyond[i] = new
+                limited.append(None)
+                stamps.append((stamp[0], QUALITY_BAD))
+            else:
+                self._beyond.pop(i, None)
+                limited.append(new)
+                stamps.append(stamp)
+        if self._beyond:
+            changes.bad = {**self._beyond, **changes.bad}
+        return limited, stamps
 
     def remind(self, now_ms: int) -> Report | None:
         """Return what was silent for too long, of a group whose changes come by subscription."""
@@ -275,6 +315,14 @@ def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
         info.definition,
         enumeration,
     )
+
+
+def _limits_of(tag: Tag) -> Limits | None:
+    if tag.out_of_range == "keep":
+        return None
+    low = -math.inf if tag.low is None else tag.low
+    high = math.inf if tag.high is None else tag.high
+    return Limits(low, high, tag.out_of_range == "clamp")
 
 
 def _report_rule(tag: Tag) -> ReportRule:

@@ -64,6 +64,10 @@ class Tag(Document):
     high: float | None = None
     """Upper end of the engineering range; a larger written value is refused."""
 
+    out_of_range: Literal["keep", "clamp", "bad"] = "keep"
+    """What becomes of a value that is read outside ``low`` … ``high``: it is published as it is, as
+    the limit, or as no value, with bad quality."""
+
     writable: bool = False
     """Whether hosts may write it."""
     read_back: bool = False
@@ -99,6 +103,8 @@ class Tag(Document):
             raise ValueError(f"low is {self.low} and high is {self.high}, expected low below high")
         if self.deadband and self.deadband_percent:
             raise ValueError("deadband and deadband_percent are both set, expected one of them")
+        if self.out_of_range != "keep" and self.low is None and self.high is None:
+            raise ValueError(f"out_of_range is {self.out_of_range!r}, expected low or high with it")
         if self.enumeration_as == "text" and not self.enumeration:
             raise ValueError("enumeration_as is 'text', expected an enumeration with it")
         if self.enumeration and (
