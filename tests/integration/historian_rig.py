@@ -22,7 +22,7 @@ from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.topics import MessageType, NodeId, format_topic
 
 NODE = NodeId("plant", "line-1")
-WAIT_S = 20.0
+WAIT_S = 40.0
 
 
 def now_ms() -> int:
