@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -19,6 +21,7 @@ from historian.settings import read_database_url
 from historian.transfer import Selection, count_samples, export_csv, import_csv
 
 _USAGE = 2
+_PARQUET = ".parquet"
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -80,9 +83,9 @@ def report(as_json: bool, limit: int) -> None:
 @click.option("--from", "low", type=click.DateTime(), help="First moment, UTC; all when absent.")
 @click.option("--to", "high", type=click.DateTime(), help="First moment left out, UTC.")
 def export(file: Path, pattern: str, low: datetime | None, high: datetime | None) -> None:
-    """Write samples to a CSV file.
+    """Write samples to a CSV file, or to Parquet when it is called *.parquet.
 
-    Metrics are chosen by a pattern with % and _ as in SQL.
+    Metrics are chosen by a pattern with % and _ as in SQL. Parquet needs the extra "parquet".
     """
     selection = Selection(
         pattern,
@@ -91,23 +94,40 @@ def export(file: Path, pattern: str, low: datetime | None, high: datetime | None
     )
     with _told():
         url = read_database_url()
+        parquet = _load_parquet() if file.suffix == _PARQUET else None
         count = count_samples(url, selection)
-        with (
-            file.open("wb") as output,
-            click.progressbar(length=count + 1, label="export", file=sys.stderr) as bar,
-        ):
-            export_csv(url, selection, output, bar.update)
+        with click.progressbar(length=count + 1, label="export", file=sys.stderr) as bar:
+            if parquet is not None:
+                parquet.export_parquet(url, selection, file, bar.update)
+            else:
+                with file.open("wb") as output:
+                    export_csv(url, selection, output, bar.update)
     click.echo(f"{count:,} samples in {file}", err=True)
 
 
 @click.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_(file: Path) -> None:
-    """Store the samples of an exported CSV file; those that are there already are left out."""
-    with (
-        _told(),
-        file.open("rb") as source,
-        click.progressbar(length=file.stat().st_size, label="import", file=sys.stderr) as bar,
-    ):
-        found, new = import_csv(read_database_url(), source, bar.update)
+    """Store the samples of an exported file; those that are there already are left out."""
+    with _told():
+        url = read_database_url()
+        parquet = _load_parquet() if file.suffix == _PARQUET else None
+        length = file.stat().st_size if parquet is None else parquet.count_rows(file)
+        with click.progressbar(length=length, label="import", file=sys.stderr) as bar:
+            if parquet is not None:
+                found, new = parquet.import_parquet(url, file, bar.update)
+            else:
+                with file.open("rb") as source:
+                    found, new = import_csv(url, source, bar.update)
     click.echo(f"{found:,} samples read, {new:,} of them new", err=True)
+
+
+def _load_parquet() -> ModuleType:
+    # Most never need it, and it is as large as everything else together.
+    try:
+        return import_module("historian.parquet")
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"Parquet needs {exc.name}, found none, expected it installed:"
+            " pip install 'nexus-edge[parquet]'"
+        ) from exc

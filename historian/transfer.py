@@ -36,14 +36,6 @@ _CHOSEN: Final = """
     WHERE concat_ws('/', m.group_name, m.edge, m.device, m.name) LIKE {pattern}
         AND s.time >= {low} AND s.time < {high}
 """
-_EXPORT: Final = f"""
-    COPY (
-        SELECT s.time, m.group_name, m.edge, m.device, m.name AS metric, m.datatype,
-            s.value, s.text, s.json, s.bytes, s.quality, s.sent, s.historical
-        {_CHOSEN}
-        ORDER BY s.metric_id, s.time
-    ) TO STDOUT WITH (FORMAT csv, HEADER)
-"""
 _STAGE: Final = (
     "CREATE TEMP TABLE incoming (time timestamptz NOT NULL, group_name text NOT NULL,"
     " edge text NOT NULL, device text, metric text NOT NULL, datatype text NOT NULL,"
@@ -84,8 +76,8 @@ def count_samples(url: str, selection: Selection) -> int:
     Raises:
         StorageUnavailable: the database does not answer.
     """
-    with _connect(url) as connection:
-        row = connection.execute(_fill(f"SELECT count(*) {_CHOSEN}", selection)).fetchone()
+    with connect(url) as connection:
+        row = connection.execute(fill(f"SELECT count(*) {_CHOSEN}", selection)).fetchone()
         return int(row[0]) if row is not None else 0
 
 
@@ -103,9 +95,10 @@ def export_csv(
     Raises:
         StorageUnavailable: the database does not answer.
     """
-    with _connect(url) as connection, connection.cursor() as cursor:
+    statement = f"COPY ({select_samples()}) TO STDOUT WITH (FORMAT csv, HEADER)"
+    with connect(url) as connection, connection.cursor() as cursor:
         connection.execute("SET timezone = 'UTC'")
-        with cursor.copy(_fill(_EXPORT, selection)) as copy:
+        with cursor.copy(fill(statement, selection)) as copy:
             for piece in copy:
                 output.write(piece)
                 progress(bytes(piece).count(b"\n"))
@@ -126,18 +119,39 @@ def import_csv(url: str, source: IO[bytes], progress: Callable[[int], None]) -> 
         BatchRejected: the file is not such an export.
         StorageUnavailable: the database does not answer.
     """
-    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    statement = sql.SQL("COPY incoming ({}) FROM STDIN WITH (FORMAT csv)")
     head = source.readline().decode(errors="replace").strip()
     if head != ",".join(COLUMNS):
         raise BatchRejected(f"import: the first line is {head[:80]!r}, expected an export's")
+
+    def feed(copy: psycopg.Copy) -> None:
+        while block := source.read(_BLOCK):
+            copy.write(block)
+            progress(len(block))
+
+    return store_rows(url, "COPY incoming ({columns}) FROM STDIN WITH (FORMAT csv)", feed)
+
+
+def store_rows(url: str, statement: str, feed: Callable[[psycopg.Copy], None]) -> tuple[int, int]:
+    """Store what ``feed`` copies and is not there yet, all or none.
+
+    Args:
+        url: of the database.
+        statement: a COPY into the table ``incoming``, with ``{columns}``.
+        feed: writes the rows, with the columns of :data:`COLUMNS`.
+
+    Returns:
+        How many rows came, and how many of them were new.
+
+    Raises:
+        BatchRejected: a row is none of an export.
+        StorageUnavailable: the database does not answer.
+    """
+    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     try:
-        with _connect(url) as connection, connection.cursor() as cursor:
+        with connect(url) as connection, connection.cursor() as cursor:
             cursor.execute(_STAGE)
-            with cursor.copy(statement.format(columns)) as copy:
-                while block := source.read(_BLOCK):
-                    copy.write(block)
-                    progress(len(block))
+            with cursor.copy(sql.SQL(statement).format(columns=columns)) as copy:
+                feed(copy)
             cursor.execute(_NEW_METRICS)
             cursor.execute(_ARRIVE)
             found = cursor.rowcount
@@ -149,14 +163,30 @@ def import_csv(url: str, source: IO[bytes], progress: Callable[[int], None]) -> 
         raise BatchRejected(f"import: {str(error).strip()}") from error
 
 
-def _connect(url: str) -> psycopg.Connection:
+def select_samples(*, json_as: str = "s.json") -> str:
+    """The query of an export, to be filled with a selection; its columns are :data:`COLUMNS`."""
+    return f"""
+        SELECT s.time, m.group_name, m.edge, m.device, m.name AS metric, m.datatype,
+            s.value, s.text, {json_as} AS json, s.bytes, s.quality, s.sent, s.historical
+        {_CHOSEN}
+        ORDER BY s.metric_id, s.time
+    """
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Connect for a transfer.
+
+    Raises:
+        StorageUnavailable: the database does not answer.
+    """
     try:
         return psycopg.connect(url, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise StorageUnavailable(f"database: {str(error).strip()}") from error
 
 
-def _fill(statement: str, selection: Selection) -> sql.Composed:
+def fill(statement: str, selection: Selection) -> sql.Composed:
+    """Put a selection into a statement of this module."""
     return sql.SQL(statement).format(
         pattern=sql.Literal(selection.pattern),
         low=sql.Literal(selection.low),
