@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from datetime import UTC, datetime
 
 import click
 
@@ -39,6 +40,21 @@ _USAGE = 2
     help="Seconds between two status messages on MQTT.",
 )
 @click.option(
+    "--accept-from",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default="2000-01-01",
+    show_default=True,
+    help="Refuse points with an older time (UTC); 2000 is the least.",
+)
+@click.option(
+    "--accept-ahead",
+    "accept_ahead_s",
+    type=click.FloatRange(min=0),
+    default=86_400,
+    show_default=True,
+    help="Refuse points that are so many seconds ahead of this clock.",
+)
+@click.option(
     "--share",
     metavar="NAME",
     help="Share the data with all historians that give the same name (MQTT 5 $share).",
@@ -58,6 +74,8 @@ def historian(
     buffer_mib: int,
     connections: int,
     status_interval_s: float,
+    accept_from: datetime,
+    accept_ahead_s: float,
     share: str | None,
     metrics_port: int | None,
     metrics_bind: str,
@@ -75,6 +93,8 @@ def historian(
             buffer_mib=buffer_mib,
             lanes=connections,
             status_interval_s=status_interval_s,
+            oldest_ms=round(accept_from.replace(tzinfo=UTC).timestamp() * 1000),
+            ahead_ms=round(accept_ahead_s * 1000),
             share=share,
             metrics_port=metrics_port,
             metrics_bind=metrics_bind,

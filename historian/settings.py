@@ -18,6 +18,7 @@ from proto.control.broker import BrokerDocument
 
 OLDEST_ACCEPTED_MS: Final = 946_684_800_000
 """2000-01-01: clocks that are not set yet show earlier times."""
+AHEAD_ACCEPTED_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Settings:
         topic_prefix: first level of the suite's own topics.
         buffer_bytes: bound of what waits in memory for the database.
         lanes: COPYs in flight.
+        oldest_ms: points of an earlier time are refused.
         ahead_ms: points further in the future are refused.
         status_interval_s: between two status messages.
         drain_s: how long a stop may take to store what was received.
@@ -48,7 +50,7 @@ class Settings:
     buffer_bytes: int = 256 * 2**20
     lanes: int = 2
     oldest_ms: int = OLDEST_ACCEPTED_MS
-    ahead_ms: int = 86_400_000
+    ahead_ms: int = AHEAD_ACCEPTED_MS
     status_interval_s: float = 5.0
     drain_s: float = 30.0
     share: str | None = None
@@ -63,6 +65,8 @@ def read_settings(
     buffer_mib: int = 256,
     lanes: int = 2,
     status_interval_s: float = 5.0,
+    oldest_ms: int = OLDEST_ACCEPTED_MS,
+    ahead_ms: int = AHEAD_ACCEPTED_MS,
     share: str | None = None,
     metrics_bind: str = "127.0.0.1",
     metrics_port: int | None = None,
@@ -86,6 +90,8 @@ def read_settings(
         raise ConfigError(
             f"NEXUS_TOPIC_PREFIX is {prefix!r}, expected a topic level without + and #"
         )
+    if oldest_ms < OLDEST_ACCEPTED_MS:
+        raise ConfigError("the oldest time to accept is before 2000-01-01, expected that or later")
     name = historian_id or environment.get("NEXUS_HISTORIAN_ID") or socket.gethostname()
     if set(name) & set("/+#\x00"):
         raise ConfigError(f"historian id is {name!r}, expected a topic level without / + #")
@@ -103,6 +109,8 @@ def read_settings(
         buffer_bytes=buffer_mib * 2**20,
         lanes=lanes,
         status_interval_s=status_interval_s,
+        oldest_ms=oldest_ms,
+        ahead_ms=ahead_ms,
         share=share,
         metrics_bind=metrics_bind,
         metrics_port=metrics_port,
