@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from historian import queries_sql
 from historian.schema.migrate import migrate, normalize_url
 from tests.integration.historian_rig import query
 
@@ -332,3 +333,21 @@ def test_plan_of_an_hour_reads_the_index_of_its_days_alone(database: str, call: 
     assert "Seq Scan" not in plan, plan
     assert "Index" in plan
     assert "20261102" not in plan  # what held before is looked for backwards alone
+
+
+@pytest.mark.parametrize("statement", [queries_sql.SAMPLES, queries_sql.AT])
+def test_plan_of_the_readers_walks_the_index_in_order(database: str, statement: str) -> None:
+    places = {
+        "$1::integer[]": "'{1}'::integer[]",
+        "$2": "'2026-11-01 06:00Z'",
+        "$3": "'2026-11-01 07:00Z'",
+        "$4": "100",
+    }
+    for place, literal in places.items():
+        statement = statement.replace(place, literal)  # filled in place by place
+    rows = query(database, f"EXPLAIN {statement}")
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    assert "Seq Scan on _hyper" not in plan
+    assert "Seq Scan on sample" not in plan
+    assert "Index" in plan
+    assert "20261102" not in plan
