@@ -4,7 +4,7 @@ Pure but for the library's node ids.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from edge_node.drivers.base import (
     QUALITY_BAD,
@@ -64,8 +64,7 @@ class Item:
         self.patience_s = FIRST_RETRY_S
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """A sample as the edge node wants it; ``reason`` says why it is not good."""
 
     value: RawValue

@@ -10,9 +10,10 @@ import trio
 from asyncua import ua
 
 from proto.sparkplug.datatypes import DataType
-from proto.sparkplug.metrics import Metric
-from tests.integration.edge.bench import Listener, node_document, running
+from proto.sparkplug.metrics import DataSet, Metric, Template
+from tests.integration.edge.bench import Listener, node_document, running, wait_until
 from tests.integration.edge.edge_broker import Broker
+from tests.integration.opcua_recipes import CALLS, recipes
 from tests.integration.opcua_rig import URI, OpcUaServer, add_variable, plain_nodes
 
 pytestmark = pytest.mark.trio
@@ -99,3 +100,73 @@ async def test_a_server_is_born_told_written_lost_and_found(
         await trio.to_thread.run_sync(server.start)
         again = await heard.wait("DBIRTH", 2)
         assert again.metric("temp").value == 20.5
+
+
+@pytest.fixture
+def machine() -> Iterator[OpcUaServer]:
+    one = OpcUaServer(recipes).start()
+    yield one
+    one.stop()
+
+
+def machine_device(url: str) -> dict[str, Any]:
+    def node(name: str) -> str:
+        return f"nsu={URI};s={name}"
+
+    return {
+        "name": "machine",
+        "driver": "opcua",
+        "connection": {"url": url, "timeout_s": 5.0},
+        "poll_groups": [{"name": "default", "interval_s": 0.1}],
+        "tags": [
+            {
+                "name": "point",
+                "address": node("point"),
+                "datatype": "structure",
+                "publish_as": "template",
+                "structure": "Point",
+                "fields": [
+                    {"name": "x", "datatype": "double"},
+                    {"name": "y", "datatype": "int16"},
+                ],
+            },
+            {"name": "move", "address": node("move"), "datatype": "structure"},
+            {
+                "name": "load",
+                "address": node("machine"),
+                "method": node("load"),
+                "datatype": "structure",
+                "fields": [
+                    {"name": "recipe", "datatype": "string"},
+                    {"name": "count", "datatype": "int32"},
+                ],
+                "writable": True,
+            },
+        ],
+    }
+
+
+async def test_structures_are_born_as_templates_and_tables_and_methods_called_by_command(
+    edge_broker: Broker, heard: Listener, machine: OpcUaServer, tmp_path: Path
+) -> None:
+    CALLS.clear()
+    async with running(node_document(edge_broker, tmp_path, machine_device(machine.url))):
+        node = await heard.wait("NBIRTH")
+        definition = node.metric("Point").value
+        assert isinstance(definition, Template)
+        assert definition.is_definition
+        assert [member.name for member in definition.metrics] == ["x", "y"]
+        birth = await heard.wait("DBIRTH")
+        point = birth.metric("point").value
+        assert isinstance(point, Template)
+        assert point.template_ref == "Point"
+        assert [member.value for member in point.metrics] == [1.5, 7]
+        move = birth.metric("move").value
+        assert isinstance(move, DataSet)
+        assert move.rows == (("left", 3.5, 9, 1, 1.0, 2.0),)
+
+        types = (DataType.STRING, DataType.INT32)
+        recipe = DataSet(("recipe", "count"), types, (("jam", 3),))
+        heard.command("DCMD", [Metric("load", DataType.DATASET, recipe)], "machine")
+        await wait_until(lambda: CALLS == [("jam", 3)])
+        await heard.wait_value("machine", "load", recipe)

@@ -1,0 +1,85 @@
+"""An address space with structures, and with methods whose calls are kept."""
+
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.methods import uamethod
+from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
+
+from tests.integration.opcua_rig import add_variable
+
+CALLS: list[tuple[Any, ...]] = []
+
+
+async def recipes(server: Any, index: int) -> None:
+    """A structure in a structure, one with optional fields, an enumeration, and methods."""
+    await new_enum(server, index, "Colour", ["Red", "Green"])
+    await new_struct(
+        server,
+        index,
+        "Point",
+        [new_struct_field("x", ua.VariantType.Double), new_struct_field("y", ua.VariantType.Int16)],
+    )
+    await new_struct(
+        server,
+        index,
+        "Note",
+        [
+            new_struct_field("text", ua.VariantType.String),
+            new_struct_field("level", ua.VariantType.Int32, optional=True),
+        ],
+    )
+    custom = await server.load_data_type_definitions()
+    point, note = custom["Point"], custom["Note"]
+    await new_struct(
+        server,
+        index,
+        "Move",
+        [
+            new_struct_field("name", ua.VariantType.String),
+            new_struct_field("to", point.data_type),
+            new_struct_field("colour", custom["Colour"].data_type),
+            new_struct_field("via", ua.VariantType.Double, array=True),
+        ],
+    )
+    custom = await server.load_data_type_definitions()
+    move = custom["Move"]
+    objects = server.nodes.objects
+    for name, value in (
+        ("point", point(1.5, 7)),
+        ("points", [point(1.5, 7), point(2.5, 8)]),
+        ("note", note(text="hot")),
+        ("move", move("left", point(3.5, 9), ua.Colour.Green, [1.0, 2.0])),
+    ):
+        await objects.add_variable(
+            ua.NodeId(name, index),
+            f"{index}:{name}",
+            ua.Variant(value, ua.VariantType.ExtensionObject),
+        )
+    await add_variable(server, index, "temp", 1.0, ua.VariantType.Double)
+
+    @uamethod  # type: ignore[untyped-decorator]  # the library is untyped
+    def start(_parent: Any) -> int:
+        CALLS.append(())
+        return 1
+
+    @uamethod  # type: ignore[untyped-decorator]  # the library is untyped
+    def set_speed(_parent: Any, speed: float) -> bool:
+        CALLS.append((speed,))
+        return True
+
+    @uamethod  # type: ignore[untyped-decorator]  # the library is untyped
+    def load(_parent: Any, recipe: str, count: int) -> bool:
+        CALLS.append((recipe, count))
+        return True
+
+    machine = await objects.add_object(ua.NodeId("machine", index), f"{index}:machine")
+    kinds = ua.VariantType
+    for name, function, inputs in (
+        ("start", start, []),
+        ("speed", set_speed, [kinds.Double]),
+        ("load", load, [kinds.String, kinds.Int32]),
+    ):
+        await machine.add_method(
+            ua.NodeId(name, index), f"{index}:{name}", function, inputs, [kinds.Boolean]
+        )
