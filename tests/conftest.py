@@ -3,6 +3,7 @@
 What a machine cannot have is skipped with the reason, and fails where NEXUS_TEST_REQUIRE_ALL=1.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -13,12 +14,17 @@ from typing import NoReturn
 
 import psycopg
 import pytest
+import trio_asyncio  # noqa: F401  # before the policy below, which it respects from then on
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local.broker import MqttBroker, find_mosquitto
 from deploy.local.database import EmbeddedServer, Server, find_programs
 from deploy.local.timescale import TimescaleServer, TimescaleUnavailable
+
+# The OPC UA driver's trio_asyncio hands out loops of its own to whoever asks asyncio for one, where
+# no policy was set. Each of the suite's processes is on one of the two; the tests are on both.
+asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
 
 REQUIRE_ALL = os.environ.get("NEXUS_TEST_REQUIRE_ALL") == "1"
 
