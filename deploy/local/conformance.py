@@ -1,8 +1,8 @@
 """The page that tells which test holds which normative statement of Sparkplug 3.0.
 
-Made from the statements (``tests/conformance/ids.tsv``) and the ``tck`` markers that pytest finds
-on the tests; nothing in it is kept by hand. It must not know what a statement says or how a test
-holds it.
+Made from the statements (``tests/conformance/ids.tsv``), the rules (``rules.tsv`` beside them) and
+the ``tck`` and ``rule`` markers that pytest finds on the tests; nothing in it is kept by hand. It
+must not know what a statement says or how a test holds it.
 """
 
 import csv
@@ -19,6 +19,7 @@ import click
 
 ROOT = Path(__file__).resolve().parents[2]
 STATEMENTS = ROOT / "tests/conformance/ids.tsv"
+RULES = ROOT / "tests/conformance/rules.tsv"
 PAGE = ROOT / "docs/reference/sparkplug-conformance.md"
 ROLES = ("edge", "host", "both", "broker")
 
@@ -49,10 +50,37 @@ fails does not exist. *Not ours* says why no test of the suite can hold a statem
 with neither fails the build. What independent implementations make of the suite is told in
 [Interoperability](interop.md).
 """
+_RULES_HEAD = """\
+## What implementations get wrong
+
+The rules that edge nodes and hosts break most often, in our words. Each has tests against a real
+broker in both versions of MQTT, or the build fails.
+"""
 
 
 class ConformanceError(Exception):
     """The statements and the tests could not be brought together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the tests say that they hold.
+
+    Attributes:
+        statements: id → tests.
+        rules: rule → test → versions of MQTT that it runs in.
+    """
+
+    statements: Mapping[str, Sequence[str]]
+    rules: Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that implementations are known to break, in our words."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +115,15 @@ def read_statements(path: Path = STATEMENTS) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
-def collect_claims() -> dict[str, list[str]]:
-    """Ask pytest which tests claim which statement.
+def read_rules(path: Path = RULES) -> tuple[Rule, ...]:
+    """Return the rules, edge node's first."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return tuple(Rule(row["rule"], row["text"]) for row in rows)
+
+
+def collect_claims() -> Claims:
+    """Ask pytest which tests claim which statement and which rule.
 
     Raises:
         ConformanceError: the tests cannot be collected.
@@ -104,8 +139,8 @@ def collect_claims() -> dict[str, list[str]]:
             raise ConformanceError(
                 f"the tests cannot be collected: {done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
-        claims: dict[str, list[str]] = json.loads(output.read_text())
-        return claims
+        claims = json.loads(output.read_text())
+        return Claims(claims["statements"], claims["rules"])
 
 
 def verdict(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
@@ -115,9 +150,12 @@ def verdict(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
     return "open" if statement.testable else "not ours"
 
 
-def render(statements: Sequence[Statement], claims: Mapping[str, Sequence[str]]) -> str:
+def render(statements: Sequence[Statement], rules: Sequence[Rule], claimed: Claims) -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD, _summary(statements, claims)]
+    claims = claimed.statements
+    parts = [_HEAD, _summary(statements, claims), _RULES_HEAD]
+    rule_rows = [_rule_row(rule, claimed.rules.get(rule.name, {})) for rule in rules]
+    parts.append("\n".join(["| rule | | tests |", "|---|---|---|", *rule_rows]) + "\n")
     for chapter, title in _CHAPTERS.items():
         rows = [_row(s, claims) for s in statements if s.chapter == chapter]
         table = ["| id | binds | verdict | tests and remarks |", "|---|---|---|---|", *rows]
@@ -134,6 +172,14 @@ def _summary(statements: Iterable[Statement], claims: Mapping[str, Sequence[str]
     return "\n".join(lines) + "\n"
 
 
+def _rule_row(rule: Rule, tests: Mapping[str, Sequence[str]]) -> str:
+    names = [
+        f"`{test.removeprefix('tests/')}` ({', '.join(versions)})" if versions else f"`{test}`"
+        for test, versions in tests.items()
+    ]
+    return f"| {rule.name} | {rule.text} | {'<br>'.join(names)} |"
+
+
 def _row(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
     remarks = [f"`{test.removeprefix('tests/')}`" for test in claims.get(statement.id, ())]
     if statement.note:
@@ -147,7 +193,7 @@ def _row(statement: Statement, claims: Mapping[str, Sequence[str]]) -> str:
 def conformance(*, check: bool) -> None:
     """Write docs/reference/sparkplug-conformance.md from the tests' markers."""
     try:
-        page = render(read_statements(), collect_claims())
+        page = render(read_statements(), read_rules(), collect_claims())
     except ConformanceError as error:
         raise click.ClickException(str(error)) from error
     if not check:

@@ -73,7 +73,11 @@ def count_tags(document: NodeDocument) -> int:
 
 def format_toml(document: Document) -> str:
     """Return a document as TOML text; what is absent is left out."""
-    fields = document.model_dump(mode="json", exclude_none=True)
+    return format_fields(document.model_dump(mode="json", exclude_none=True))
+
+
+def format_fields(fields: Mapping[str, _Json]) -> str:
+    """Return the top-level keys of a document as TOML text."""
     return "".join(f"{key} = {_format_value(value)}\n" for key, value in fields.items())
 
 

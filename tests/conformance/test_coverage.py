@@ -1,15 +1,23 @@
 """Every normative statement has a test, or a reason why it cannot have one."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from deploy.local import conformance
+from deploy.local.tck_collection import VERSIONS
 
-Claims = dict[str, list[str]]
+Claims = Mapping[str, Sequence[str]]
 
 
 @pytest.fixture(scope="module")
-def claims() -> Claims:
+def claimed() -> conformance.Claims:
     return conformance.collect_claims()
+
+
+@pytest.fixture(scope="module")
+def claims(claimed: conformance.Claims) -> Claims:
+    return claimed.statements
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +61,25 @@ def test_every_testable_statement_is_held(
     assert sorted(missing) == []
 
 
+def test_the_rules_are_all_there() -> None:
+    names = [rule.name for rule in conformance.read_rules()]
+
+    assert names == [*(f"edge-{n}" for n in range(1, 19)), *(f"host-{n}" for n in range(1, 9))]
+
+
+def test_every_rule_is_driven_in_both_versions_of_mqtt(claimed: conformance.Claims) -> None:
+    rules = {rule.name for rule in conformance.read_rules()}
+    driven = {
+        rule: {version for versions in tests.values() for version in versions}
+        for rule, tests in claimed.rules.items()
+    }
+
+    assert driven == {key: set(VERSIONS) for key in rules}
+
+
 def test_the_page_is_what_the_generator_writes(
-    claims: Claims, statements: dict[str, conformance.Statement]
+    claimed: conformance.Claims, statements: dict[str, conformance.Statement]
 ) -> None:
-    page = conformance.render(list(statements.values()), claims)
+    page = conformance.render(list(statements.values()), conformance.read_rules(), claimed)
 
     assert conformance.PAGE.read_text(encoding="utf-8") == page, "run ./nexus conformance"

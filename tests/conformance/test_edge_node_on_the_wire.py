@@ -135,6 +135,7 @@ def test_births_data_and_device_deaths_are_qos_0_and_not_retained(session: Sessi
     assert {(each.message.qos, each.message.retain) for each in said} == {(0, False)}
 
 
+@pytest.mark.rule("edge-3")
 @tck("payloads-ndeath-will-message-qos", "payloads-ndeath-will-message-retain")
 def test_the_death_is_qos_1_and_not_retained(session: Session) -> None:
     said = session.of(MessageType.NDEATH)
@@ -142,6 +143,7 @@ def test_the_death_is_qos_1_and_not_retained(session: Session) -> None:
     assert {(each.message.qos, each.message.retain) for each in said} == {(1, False)}
 
 
+@pytest.mark.rule("edge-9")
 @tck(
     "topics-nbirth-seq-num",
     "topics-ddata-seq-num",
@@ -165,6 +167,7 @@ def test_one_sequence_number_counts_everything_but_the_node_death(session: Sessi
         assert said.payload.seq == next(expected) % 256
 
 
+@pytest.mark.rule("edge-5")
 @tck(
     "payloads-timestamp-in-UTC",
     "payloads-nbirth-timestamp",
@@ -180,6 +183,7 @@ def test_payloads_carry_the_time_of_publishing_never_one_ahead(session: Session)
         assert 0 <= said.message.arrived_ms - said.payload.timestamp_ms < 5_000
 
 
+@pytest.mark.rule("edge-5", "edge-16")
 @tck(
     "payloads-name-birth-data-requirement",
     "payloads-metric-timestamp-in-UTC",
@@ -194,6 +198,7 @@ def test_metrics_carry_their_time_in_chronological_order(session: Session) -> No
         assert times[-1] <= said.message.arrived_ms
 
 
+@pytest.mark.rule("edge-10", "edge-11")
 @tck(
     "payloads-name-requirement",
     "payloads-metric-datatype-req",
@@ -215,6 +220,7 @@ def test_births_define_every_metric_with_an_alias_of_its_own(session: Session) -
                 assert owners.setdefault(metric.alias, owner) == owner
 
 
+@pytest.mark.rule("edge-10")
 @tck(
     "payloads-alias-data-cmd-requirement",
     "payloads-metric-datatype-not-req",
@@ -233,6 +239,7 @@ def test_data_goes_by_the_alias_of_a_birth_alone(session: Session) -> None:
         assert all(metric.datatype is None for metric in said.payload.metrics)
 
 
+@pytest.mark.rule("edge-2")
 @tck(
     "operational-behavior-data-commands-rebirth-action-1",
     "operational-behavior-data-commands-rebirth-action-2",
@@ -250,6 +257,7 @@ def test_a_rebirth_is_all_births_without_data_between(session: Session) -> None:
     assert _metric(again[0], REBIRTH).value is False
 
 
+@pytest.mark.rule("edge-17")
 @tck("operational-behavior-device-ddeath", "payloads-ddeath-seq-number")
 def test_every_lost_device_is_declared_dead_once(session: Session) -> None:
     dead = [said.topic.device for said in session.of(MessageType.DDEATH)]
@@ -257,6 +265,7 @@ def test_every_lost_device_is_declared_dead_once(session: Session) -> None:
     assert sorted(filter(None, dead)) == sorted(DEVICES)
 
 
+@pytest.mark.rule("edge-4")
 @tck(
     "operational-behavior-edge-node-intentional-disconnect-ndeath",
     "operational-behavior-edge-node-intentional-disconnect-packet",

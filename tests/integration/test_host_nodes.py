@@ -11,19 +11,29 @@ import pytest
 
 from deploy.local.broker import MqttBroker
 from proto.sparkplug.datatypes import DataType
-from tests.integration.host_rig import EdgePeer, HostProcess, Listener, running_host, wait_for
+from tests.integration.host_rig import (
+    EdgePeer,
+    HostProcess,
+    Listener,
+    metric,
+    press_metrics,
+    running_host,
+    wait_for,
+)
 
 _edges = count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["3.1.1", "5"])
 def host(
+    request: pytest.FixtureRequest,
     module_mqtt_broker: MqttBroker,
     module_postgres_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[HostProcess]:
     folder = tmp_path_factory.mktemp("host")
-    with running_host(folder, module_mqtt_broker, module_postgres_url) as process:
+    protocol = ("--mqtt-protocol", request.param)
+    with running_host(folder, module_mqtt_broker, module_postgres_url, *protocol) as process:
         yield process
 
 
@@ -93,6 +103,7 @@ def test_data_by_alias_moves_the_value(edge: EdgePeer, seen: Seen) -> None:
     assert seen()["press"]["temperature"]["value"] == 33.25
 
 
+@pytest.mark.rule("host-5")
 @pytest.mark.tck(
     "operational-behavior-edge-node-termination-host-action-ndeath-node-offline",
     "operational-behavior-edge-node-termination-host-action-ndeath-node-tags-stale",
@@ -145,6 +156,7 @@ def test_uns_status_is_published_for_the_devices_of_a_node_that_was_cut_off(
     status.close()
 
 
+@pytest.mark.rule("host-5")
 @pytest.mark.tck(
     "operational-behavior-edge-node-termination-host-action-ddeath-devices-offline",
     "operational-behavior-edge-node-termination-host-action-ddeath-devices-tags-stale",
@@ -160,6 +172,7 @@ def test_device_death_leaves_the_node_alone(edge: EdgePeer, seen: Seen) -> None:
     assert not any(m["stale"] for m in node["metrics"])
 
 
+@pytest.mark.rule("host-6", "host-7")
 @pytest.mark.tck(
     "topics-ncmd-mqtt",
     "topics-ncmd-timestamp",
@@ -191,6 +204,57 @@ def test_unknown_node_is_asked_for_its_births_once_not_for_every_message(edge: E
     assert edge.listener.messages.empty(), "a second rebirth request followed the first"
 
 
+@pytest.mark.rule("host-6")
+@pytest.mark.tck(
+    "operational-behavior-host-reordering-start",
+    "operational-behavior-host-reordering-success",
+    "operational-behavior-host-reordering-rebirth",
+)
+def test_late_message_is_put_in_order_and_one_that_stays_away_leads_to_one_rebirth(
+    edge: EdgePeer, seen: Seen
+) -> None:
+    edge.birth()
+    wait_for(lambda: seen().get("press"), "birth")
+    edge.seq = 2
+    edge.data(10, DataType.DOUBLE, 3.0)
+    edge.data(11, DataType.FLOAT, 4.0)
+    edge.seq = 1
+    edge.data(10, DataType.DOUBLE, 2.0)
+    wait_for(lambda: seen()["press"]["setpoint"]["value"] == 4.0, "the messages that waited")
+    assert seen()["press"]["temperature"]["value"] == 3.0
+    assert edge.listener.messages.empty(), "asked for births although nothing was missing"
+    edge.seq = 7
+    for value in range(5):
+        edge.data(10, DataType.DOUBLE, float(value))
+    _, payload = edge.command()
+    assert [metric.name for metric in payload.metrics] == ["Node Control/Rebirth"]
+    edge.birth()
+    edge.data(12, DataType.UINT64, 9)
+    wait_for(lambda: seen()["press"]["total"]["value"] == 9, "data after the birth")
+    assert edge.listener.messages.empty(), "a second rebirth request followed the first"
+
+
+@pytest.mark.rule("host-7")
+def test_device_command_is_by_alias_or_name_as_it_was_born(
+    host: HostProcess, cookie: str, edge: EdgePeer, seen: Seen
+) -> None:
+    edge.birth([*press_metrics(), metric("valve", DataType.BOOLEAN, False)])
+    wait_for(lambda: seen().get("press"), "birth")
+    body = {"group": edge.group, "edge": edge.edge, "device": "press"}
+    for name, value, alias in (("setpoint", 7.5, 11), ("valve", True, None)):
+        told = body | {"metric": name, "value": value}
+        assert host.post("/api/v1/write", told, cookie)[0] == 202
+        message, payload = edge.command()
+        assert message.topic == edge.topic("DCMD", "press")
+        assert (message.qos, message.retain) == (0, False)
+        assert payload.seq is None
+        assert payload.timestamp_ms is not None
+        [sent] = payload.metrics
+        assert (sent.name, sent.alias) == ((name, None) if alias is None else (None, alias))
+        assert sent.value == value
+
+
+@pytest.mark.rule("host-8")
 def test_garbage_is_counted_and_named_and_neighbours_go_on(
     host: HostProcess, module_mqtt_broker: MqttBroker, edge: EdgePeer, seen: Seen
 ) -> None:

@@ -61,6 +61,7 @@ async def online(
         stop.set()
 
 
+@pytest.mark.rule("host-1")
 @pytest.mark.tck(
     "intro-sparkplug-host-state",
     "components-ph-state",

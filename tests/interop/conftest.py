@@ -1,14 +1,17 @@
 """Peers, ready to start: what a machine cannot have is left out with the reason."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local.broker import MqttBroker
+from deploy.local.ports import is_listening
 from tests.conftest import leave_out
-from tests.interop import catalog, installation
+from tests.interop import catalog, installation, official_kit
 from tests.interop.installation import NotInstalledError, WithheldError
+from tests.interop.official_kit import Kit
 from tests.interop.peer import Peer
 
 
@@ -22,6 +25,26 @@ def tck_program() -> Path:
     except WithheldError as exc:
         # Nothing that is missing on this machine: no installation could bring it.
         pytest.skip(f"{exc}; NEXUS_TEST_SPARKPLUG_TCK can name an executable")
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """Give the official kit in a broker of its own, where a build of it is at hand.
+
+    A fresh one for each test: the kit's simulated host often does not end with the test it is for.
+    """
+    extension = os.environ.get("NEXUS_TEST_SPARKPLUG_KIT")
+    if extension is None:
+        # Nothing that is missing on this machine: no registry has it.
+        pytest.skip("NEXUS_TEST_SPARKPLUG_KIT names no build of the official kit")
+    if is_listening(official_kit.PORT):
+        leave_out(f"the official kit needs port {official_kit.PORT}, where something listens")
+    try:
+        kit = Kit(Path(extension), tmp_path / "kit")
+    except NotInstalledError as exc:
+        leave_out(str(exc))
+    with kit:
+        yield kit
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,15 @@ _STATE = "spBv1.0/STATE/"
 
 
 class Observer:
-    """Everything that was published under ``spBv1.0/`` since it connected, in order."""
+    """Everything that was published under ``spBv1.0/`` since it connected, in order.
 
-    def __init__(self, port: int) -> None:
+    Args:
+        port: Of the broker.
+        topics: What to look at alone.
+    """
+
+    def __init__(self, port: int, topics: str = "spBv1.0/#") -> None:
+        self._topics = topics
         self._messages: list[tuple[Topic, Payload]] = []
         self._next = 0
         self._news = threading.Condition()
@@ -86,7 +92,7 @@ class Observer:
         self.command(node, None, REBIRTH, DataType.BOOLEAN, value=True)
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe("spBv1.0/#", qos=0)
+        client.subscribe(self._topics, qos=0)
 
     def _on_subscribe(self, *_: object) -> None:
         self._subscribed.set()

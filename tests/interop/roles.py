@@ -14,7 +14,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local.plant_document import format_toml, place_document, read_example
+from deploy.local.plant_document import (
+    format_fields,
+    format_toml,
+    place_document,
+    read_example,
+)
 from deploy.local.ports import find_free_port, is_listening
 from deploy.local.process import Process, wait_until
 from proto.control.node import NodeDocument
@@ -73,12 +78,20 @@ class Plant:
 
 
 class EdgeNode:
-    """An edge node process that can be stopped, killed and started again."""
+    """An edge node process that can be stopped, killed and started again.
 
-    def __init__(self, folder: Path, configuration: NodeDocument) -> None:
+    Args:
+        folder: Takes its file and its log.
+        configuration: A checked document, or the fields of one as they stand in a file.
+    """
+
+    def __init__(self, folder: Path, configuration: NodeDocument | Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "edge.toml"
-        self._file.write_text(format_toml(configuration))
+        if isinstance(configuration, NodeDocument):
+            self._file.write_text(format_toml(configuration))
+        else:
+            self._file.write_text(format_fields(configuration))
         self._log = folder / "edge.log"
         self._process: Process | None = None
 

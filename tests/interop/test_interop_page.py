@@ -28,6 +28,14 @@ def _tahu_version() -> str:
     return found.group(1)
 
 
+def _hivemq_version() -> str:
+    found = re.search(
+        "<hivemq.version>(.*)</hivemq.version>", (PEERS / "hivemq/pom.xml").read_text()
+    )
+    assert found
+    return found.group(1)
+
+
 @pytest.mark.parametrize(
     ("peer", "version"),
     [
@@ -36,6 +44,7 @@ def _tahu_version() -> str:
         ("`sparkplug-client`", _node_version("sparkplug-client")),
         ("`pysparkplug`", _python_version("pysparkplug")),
         ("`mqtt-spb-wrapper`", _python_version("mqtt-spb-wrapper")),
+        ("HiveMQ Community Edition", _hivemq_version()),
         ("`sparkplug-tck`", TCK_VERSION),
     ],
 )

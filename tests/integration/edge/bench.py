@@ -110,7 +110,7 @@ def node_document(broker: HasUrl, state: Path, *devices: dict[str, Any], **more:
     """The document of an edge node on a broker; ``more`` are sections."""
     sections: dict[str, dict[str, Any]] = {
         "node": {**NODE, "state_dir": state, "status_interval_s": 0.2},
-        "mqtt": {"url": broker.url},
+        "mqtt": {"url": broker.url, "protocol": getattr(broker, "protocol", "3.1.1")},
         "sparkplug": {"batch_window_s": 0.02},
         "uns": {"location": ["acme"], "min_interval_s": 0.02},
     }

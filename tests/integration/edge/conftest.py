@@ -23,15 +23,21 @@ def mosquitto_path() -> str:
 
 
 @pytest.fixture
+def protocol() -> str:
+    """Give the version of MQTT that nodes speak; tests are parametrized with both."""
+    return "3.1.1"
+
+
+@pytest.fixture
 def make_edge_broker(
-    mosquitto_path: str, tmp_path_factory: pytest.TempPathFactory
+    mosquitto_path: str, tmp_path_factory: pytest.TempPathFactory, protocol: str
 ) -> Iterator[Callable[..., Broker]]:
     del mosquitto_path
     brokers: list[Broker] = []
 
     def make(**settings: object) -> Broker:
         folder: Path = tmp_path_factory.mktemp("mosquitto")
-        brokers.append(Broker(folder, **settings))  # type: ignore[arg-type]
+        brokers.append(Broker(folder, protocol=protocol, **settings))  # type: ignore[arg-type]
         return brokers[-1]
 
     yield make

@@ -27,7 +27,11 @@ def _free_port() -> int:
 
 
 class Broker:
-    """mosquitto on a port of its own, which it keeps over a restart."""
+    """mosquitto on a port of its own, which it keeps over a restart.
+
+    Attributes:
+        protocol: version of MQTT in which a test's nodes speak to it.
+    """
 
     def __init__(
         self,
@@ -36,8 +40,10 @@ class Broker:
         users: Mapping[str, str] | None = None,
         settings: str = "",
         tls: str = "",
+        protocol: str = "3.1.1",
     ) -> None:
         self.host = "127.0.0.1"
+        self.protocol = protocol
         self.port = _free_port()
         self._config = folder / "mosquitto.conf"
         access = "allow_anonymous true"
@@ -170,6 +176,10 @@ class Gate:
     @property
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def protocol(self) -> str:
+        return self._broker.protocol
 
     async def open(self, nursery: trio.Nursery) -> None:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -13,9 +13,10 @@ from proto.sparkplug.metrics import Metric
 from tests.integration.edge.bench import Listener, Plc, node_document, press, running, wait_until
 from tests.integration.edge.edge_broker import Broker
 
-pytestmark = pytest.mark.trio
+pytestmark = [pytest.mark.trio, pytest.mark.parametrize("protocol", ["3.1.1", "5"])]
 
 
+@pytest.mark.rule("edge-9")
 async def test_a_device_is_born_again_on_command_with_its_death_between(
     edge_broker: Broker, heard: Listener, plc: Plc, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ async def test_births_and_data_can_be_compressed_and_deaths_are_not(
         assert compressed == (not str(said.kind).endswith("DEATH"))
 
 
+@pytest.mark.rule("edge-13")
 @pytest.mark.parametrize("field", ["long_value", "int_value"])
 async def test_uint32_travels_in_the_field_that_is_configured(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path, field: str

@@ -41,6 +41,7 @@ async def gate(edge_broker: Broker, nursery: trio.Nursery) -> Gate:
     return made
 
 
+@pytest.mark.rule("edge-3", "edge-4", "edge-6", "edge-18")
 @pytest.mark.tck(
     "principles-persistence-clean-session-311",
     "principles-persistence-clean-session-50",
@@ -101,6 +102,7 @@ async def test_a_session_from_its_connect_to_its_disconnect(
     assert body == (b"\x04" if protocol == "5" else b"")
 
 
+@pytest.mark.rule("edge-1")
 @pytest.mark.tck("topics-nbirth-bdseq-increment", "payloads-ndeath-bdseq")
 async def test_bd_seq_starts_over_after_255(
     edge_broker: Broker, heard: Listener, plc: Plc, tmp_path: Path, protocol: str
@@ -121,6 +123,7 @@ async def test_bd_seq_starts_over_after_255(
     await heard.watcher.wait_for(lambda _: deaths() == {0, 255})
 
 
+@pytest.mark.rule("edge-9")
 @pytest.mark.tck(
     "payloads-sequence-num-incrementing",
     "payloads-ddata-seq-inc",

@@ -20,11 +20,10 @@ from tests.integration.edge.bench import (
 )
 from tests.integration.edge.edge_broker import Broker, Gate
 
-pytestmark = pytest.mark.trio
+pytestmark = [pytest.mark.trio, pytest.mark.parametrize("protocol", ["3.1.1", "5"])]
 
 STATE = "spBv1.0/STATE/scada"
 HOST: dict[str, Any] = {"primary_host": "scada"}
-PROTOCOLS = pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 
 
 def tell(listener: Listener, online: bool, timestamp: int) -> None:
@@ -32,7 +31,7 @@ def tell(listener: Listener, online: bool, timestamp: int) -> None:
     listener.watcher.publish(STATE, payload, retain=True)
 
 
-@PROTOCOLS
+@pytest.mark.rule("edge-6")
 @pytest.mark.tck(
     "message-flow-edge-node-birth-publish-phid-wait",
     "message-flow-edge-node-birth-publish-phid-wait-id",
@@ -59,6 +58,7 @@ async def test_births_wait_for_the_host_that_is_configured(
         await heard.wait("DBIRTH", timeout_s=3)
 
 
+@pytest.mark.rule("edge-7")
 @pytest.mark.tck(
     "message-flow-edge-node-birth-publish-phid-wait-timestamp",
     "operational-behavior-edge-node-termination-host-offline-timestamp",
@@ -82,7 +82,7 @@ async def test_a_state_that_is_older_than_the_last_is_not_believed(
         await heard.wait("NBIRTH", 2, timeout_s=3)
 
 
-@PROTOCOLS
+@pytest.mark.rule("edge-3", "edge-8")
 @pytest.mark.tck(
     "message-flow-edge-node-birth-publish-phid-offline",
     "operational-behavior-edge-node-termination-host-offline",
@@ -141,12 +141,8 @@ class Pair:
             check_transcript(listener.said)
 
     def document(self, state: Path, *devices: dict[str, Any], **more: Any) -> Any:
-        mqtt = {"url": self.gates[0].url, "servers": [self.gates[1].url]}
-        return node_document(_Urls(), state, *devices, mqtt=mqtt, **more)
-
-
-class _Urls:
-    url = "mqtt://unused"
+        mqtt = {"servers": [self.gates[1].url]}
+        return node_document(self.gates[0], state, *devices, mqtt=mqtt, **more)
 
 
 @pytest.fixture
@@ -162,6 +158,7 @@ async def pair(
     return Pair(gates, [listen(broker) for broker in brokers])
 
 
+@pytest.mark.rule("edge-8")
 @pytest.mark.tck(
     "operational-behavior-primary-application-state-with-multiple-servers-walk",
     "operational-behavior-primary-application-state-with-multiple-servers-single-server",
@@ -229,7 +226,8 @@ async def test_a_host_may_send_the_node_to_its_next_broker(
         assert nbirth.metric("Node Control/Next Server").value is False
         pair.first.control("Node Control/Next Server")
         await pair.first.wait("NDEATH", timeout_s=3)
-        assert [str(said.kind) for said in pair.first.said[-2:]] == ["DDEATH", "NDEATH"]
+        kinds = [str(said.kind) for said in pair.first.said]
+        assert kinds[kinds.index("NDEATH") - 1] == "DDEATH"
         nbirth = await pair.second.wait("NBIRTH", timeout_s=5)
         assert nbirth.metric("Node Control/Next Server").value is False
         assert nbirth.metric("bdSeq").value == 1

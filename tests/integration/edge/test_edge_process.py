@@ -128,6 +128,8 @@ async def test_sighup_has_the_file_read_again_by_the_process_that_runs(
     check_transcript(heard.said)
 
 
+@pytest.mark.rule("edge-1")
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 @pytest.mark.tck(
     "topics-nbirth-bdseq-increment",
     "payloads-ndeath-will-message",
@@ -135,10 +137,10 @@ async def test_sighup_has_the_file_read_again_by_the_process_that_runs(
 )
 @pytest.mark.complaint("bdseq-restart")
 async def test_a_killed_process_dies_by_its_will_and_comes_back_with_the_next_bd_seq(
-    edge_broker: Broker, heard: Listener, plc: Plc, start: Start
+    edge_broker: Broker, heard: Listener, plc: Plc, start: Start, protocol: str
 ) -> None:
     for number in range(3):
-        process = start(edge_broker, press(plc))
+        process = start(edge_broker, press(plc), protocol=protocol)
         nbirth = await heard.wait("NBIRTH", number + 1)
         await heard.wait("DBIRTH", number + 1)
         assert nbirth.metric("bdSeq").value == number

@@ -18,7 +18,7 @@ from proto.sparkplug.topics import NodeId
 from tests.integration.edge.bench import Listener, Plc, Said
 from tests.integration.edge.edge_broker import Broker, Seen
 
-pytestmark = pytest.mark.trio
+pytestmark = [pytest.mark.trio, pytest.mark.parametrize("protocol", ["3.1.1", "5"])]
 
 MEMBERS = ("Speed", "Drive/Speed Wanted")
 CONFIGURATION = """
@@ -129,6 +129,7 @@ async def wait_part(heard: Listener, alias: int | None, told: dict[str, object])
     return found
 
 
+@pytest.mark.rule("edge-15")
 @pytest.mark.tck(
     "topics-nbirth-templates",
     "payloads-template-definition-nbirth-only",
@@ -173,6 +174,7 @@ async def test_the_node_birth_defines_the_types(
     assert not any(metric.template_value.is_definition for metric in dbirth.values())
 
 
+@pytest.mark.rule("edge-13", "edge-15")
 @pytest.mark.tck(
     "payloads-template-instance-is-definition",
     "payloads-template-instance-ref",
