@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from historian.backoff import Backoff
 from historian.errors import LinkLost
+from historian.mqtt_client import Client
 from proto.control.broker import BrokerDocument
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -60,7 +61,7 @@ class MqttLink:
         self._filters = list(filters)
         self._on_message = on_message
         self._on_connected = on_connected
-        self._client: mqtt.Client | None = None
+        self._client: Client | None = None
         self._received = 0
         self._lost: asyncio.Future[str] | None = None
         self._accepted: asyncio.Future[None] | None = None
@@ -155,10 +156,11 @@ class MqttLink:
         client.subscribe(self._filters)
         await self._wait_for(self._subscribed)
 
-    def _make_client(self) -> mqtt.Client:
+    def _make_client(self) -> Client:
         five = self._broker.protocol == "5"
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
+        client = Client(
+            on_arrival=self._handle_arrival,
+            callback_api_version=CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if five else True,
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
@@ -213,11 +215,13 @@ class MqttLink:
             sock = client.socket()
             if sock is None:
                 return
-            pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
-            if (self._received == before and not pending) or time.monotonic() > end:
-                if pending:
-                    asyncio.get_running_loop().call_soon(self._read)
+            pending = client.has_read_ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending())
+            if self._received == before and not pending:
                 return
+            if time.monotonic() > end:
+                break
+        # Of what was read ahead the selector knows nothing.
+        asyncio.get_running_loop().call_soon(self._read)
 
     def _write(self) -> None:
         if self._client is not None:
@@ -309,6 +313,15 @@ class MqttLink:
             log.debug("topic_not_utf8")
             return
         self._on_message(topic, bytes(message.payload))
+
+    def _handle_arrival(self, topic: bytes, payload: bytes) -> None:
+        self._received += 1
+        try:
+            name = topic.decode()
+        except UnicodeDecodeError:
+            log.debug("topic_not_utf8")
+            return
+        self._on_message(name, payload)
 
     def _handle_disconnect(
         self,
