@@ -79,6 +79,7 @@ def browse(config: Path, *arguments: str) -> list[dict[str, Any]]:
     return tags
 
 
+@pytest.mark.complaint("listed-by-hand")
 def test_te_8275_every_variable_is_found_with_what_a_tag_needs(config: Path) -> None:
     found = {row["name"]: row for row in browse(config)}
     assert sorted(found) == [
@@ -111,6 +112,7 @@ def test_globs_depth_and_a_start_narrow_what_is_found(config: Path) -> None:
     assert sorted(row["name"] for row in browse(config, *start)) == ["Count", "Curve", "Temp"]
 
 
+@pytest.mark.complaint("listed-by-hand")
 def test_te_18529_what_is_found_can_be_imported_and_read(
     config: Path, server: OpcUaServer, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ async def wait_lost(driver: OpcUaDriver) -> str:
                 return str(exc)
 
 
+@pytest.mark.complaint("opcua-restart")
 async def test_tb_1641_a_restarted_server_is_followed_again(server: OpcUaServer) -> None:
     driver = make_driver(server.url, TEMP)
     async with opened(driver):
@@ -111,6 +112,7 @@ async def test_tb_1641_a_restarted_server_is_followed_again(server: OpcUaServer)
         await follow(driver, has(0, 4.5))
 
 
+@pytest.mark.complaint("bad-node")
 async def test_te_19186_tb_2093_a_bad_node_does_not_kill_the_subscription(
     server: OpcUaServer,
 ) -> None:
@@ -168,6 +170,7 @@ async def test_a_node_survives_another_order_of_the_namespaces(server: OpcUaServ
         await follow(driver, has(0, 4.5))
 
 
+@pytest.mark.complaint("healthy-session")
 async def test_he_1303_data_that_arrive_keep_the_watchdog_asleep(
     server: OpcUaServer,
 ) -> None:

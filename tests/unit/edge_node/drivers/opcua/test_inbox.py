@@ -23,6 +23,7 @@ async def test_changes_are_taken_together_in_the_order_they_came() -> None:
     ]
 
 
+@pytest.mark.complaint("opcua-memory")
 async def test_tb_1444_what_nobody_takes_is_bounded_and_what_is_dropped_is_counted() -> None:
     inbox = Inbox(["a"], limit=100)
     for number in range(1000):
