@@ -139,6 +139,20 @@ def test_upgraded_schema_is_the_same_as_a_new_one(
     assert describe(url) == upgraded
 
 
+def test_marks_that_early_versions_left_are_no_newer_schema(historian_databases: str) -> None:
+    url = normalize_url(historian_databases)
+    migrate(url)
+    for module in ("migrate", "server"):  # they took the modules beside for migrations
+        query(
+            url,
+            "INSERT INTO historian._yoyo_migration (migration_hash, migration_id)"
+            " VALUES (%s, %s) RETURNING 1",
+            module,
+            module,
+        )
+    migrate(url)
+
+
 def test_everything_has_a_comment(historian_databases: str) -> None:
     url = normalize_url(historian_databases)
     migrate(url)

@@ -12,7 +12,7 @@ from quart.typing import TestClientProtocol as Client
 
 from historian.exact import to_columns
 from historian.plain import HEADER, TRAILER
-from historian.queries import History, Selection
+from historian.queries import History, Selection, StorageUnavailable
 from historian.rows import FULL_COLUMNS, pack_full
 from historian.schema.migrate import migrate, normalize_url
 from proto.sparkplug.datatypes import DataType
@@ -310,6 +310,25 @@ async def test_series_has_the_numbers_of_all_rows_of_a_metric_as_arrays(database
     ]
     (text,) = await history.find_metrics(Selection(name="String"), 2)
     assert len(await history.read_series(text, START, END)) == 0
+    await history.close()
+
+
+async def test_lost_connections_are_made_again(database: str) -> None:
+    history = History(database)
+    assert await history.find_metrics(Selection(name="level"), 10)
+    query(
+        database,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'nexus-history' AND datname = current_database()",
+    )
+
+    async def answers() -> bool:
+        try:
+            return bool(await history.find_metrics(Selection(name="level"), 10))
+        except StorageUnavailable:
+            return False  # the loss was noticed by this very question
+
+    assert await answers() or await answers()
     await history.close()
 
 
