@@ -4,7 +4,7 @@ The drivers, the pipeline and the UNS mirror know the members as ordinary tags; 
 the publisher's readings and the session, do they come together. Knows no connection.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -46,10 +46,16 @@ _PARAMETER_TYPES: Final[Mapping[ParameterType, DataType]] = {
 def find_template_clashes(
     document: NodeDocument, drivers: Mapping[str, Driver], instances: Instances
 ) -> list[str]:
-    """Return what keeps instances from being published as such; nothing when they are flattened."""
-    if document.sparkplug.templates == "flattened":
-        return []
-    mistakes = [
+    """Return what keeps instances from being published as such; nothing when they are flattened.
+
+    Structures that drivers publish as instances of their own are never flattened.
+    """
+    flattened = document.sparkplug.templates == "flattened"
+    names = () if flattened else tuple(template.name for template in document.templates)
+    mistakes = _find_definition_clashes(document, drivers, names)
+    if flattened:
+        return mistakes
+    mistakes += [
         f"templates[{template.name}].name: is a name of the node's own metrics"
         for template in document.templates
         if template.name == BD_SEQ
@@ -71,6 +77,27 @@ def find_template_clashes(
                         f"{where}.members[{member}]: is published as {found.label}, expected "
                         f"{first.label} as in {other}: scale and offset make the difference"
                     )
+    return mistakes
+
+
+def _find_definition_clashes(
+    document: NodeDocument, drivers: Mapping[str, Driver], templates: Collection[str]
+) -> list[str]:
+    """Return structures that are called the same and are not."""
+    mistakes: list[str] = []
+    first: dict[str, tuple[Metric, str]] = {}
+    for device in document.devices:
+        groups = drivers[device.name].groups if device.name in drivers else {}
+        for info in (info for infos in groups.values() for info in infos):
+            own = info.definition
+            if own is None or own.name is None:
+                continue
+            where = f"devices[{device.name}].tags[{info.name}].structure"
+            if own.name in templates:
+                mistakes.append(f"{where}: {own.name!r} is a template of the node")
+            known, other = first.setdefault(own.name, (own, where))
+            if known != own:
+                mistakes.append(f"{where}: {own.name!r} has other fields than in {other}")
     return mistakes
 
 

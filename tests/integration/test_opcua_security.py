@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import ua
+import trio
+from asyncua import Client, ua
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
 from structlog.testing import capture_logs
 
 from edge_node.drivers.base import DeviceUnreachable
+from edge_node.drivers.opcua import connection
 from edge_node.drivers.opcua.certificates import (
     fingerprint,
     own_identity,
@@ -20,7 +22,7 @@ from edge_node.drivers.opcua.certificates import (
     utc_now,
 )
 from proto.control.opcua import OpcUaConnection
-from tests.integration.opcua_rig import OpcUaServer, make_driver
+from tests.integration.opcua_rig import PATIENCE_S, OpcUaServer, make_driver
 
 pytestmark = pytest.mark.trio
 
@@ -69,8 +71,8 @@ def user(tmp_path: Path) -> dict[str, Any]:
 SECURE = {"security_policy": "Basic256Sha256", "security_mode": "SignAndEncrypt"}
 
 
-async def read(server: OpcUaServer, **connection: Any) -> list[Any]:
-    driver = make_driver(server.url, TEMP, poll_groups=POLL, connection=connection)
+async def read(server: OpcUaServer, **settings: Any) -> list[Any]:
+    driver = make_driver(server.url, TEMP, poll_groups=POLL, connection=settings)
     try:
         await driver.open()
         return (await driver.read("default")).values
@@ -78,9 +80,9 @@ async def read(server: OpcUaServer, **connection: Any) -> list[Any]:
         await driver.aclose()
 
 
-async def refusal(server: OpcUaServer, **connection: Any) -> str:
+async def refusal(server: OpcUaServer, **settings: Any) -> str:
     with pytest.raises(DeviceUnreachable) as refused:
-        await read(server, **connection)
+        await read(server, **settings)
     return str(refused.value)
 
 
@@ -91,6 +93,37 @@ async def test_every_policy_signs_and_encrypts(
 ) -> None:
     settings = {"security_policy": policy, "security_mode": mode}
     assert await read(server, **user, **settings) == [20.5]
+
+
+async def test_a_secure_channel_is_renewed_before_its_token_ends(
+    server: OpcUaServer, user: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CHANNEL_LIFETIME_S", 1.0)
+    settings = {**user, **SECURE}
+    driver = make_driver(server.url, TEMP, connection=settings)
+    renewals = 0
+
+    async def open_channel(self: Client, renew: bool = False) -> None:
+        nonlocal renewals
+        await original(self, renew)
+        renewals += renew
+
+    original = Client.open_secure_channel
+    monkeypatch.setattr(Client, "open_secure_channel", open_channel)
+    try:
+        await driver.open()
+        await driver.read("default")
+        value = 30.0
+        with trio.fail_after(PATIENCE_S):
+            while renewals < 3:
+                value += 1
+                await trio.to_thread.run_sync(server.write, "temp", value)
+                while not any(value in changes.values for changes in await driver.wait_changes()):
+                    pass
+        assert (await driver.read("default")).values == [value]
+    finally:
+        await driver.aclose()
+        server.write("temp", 20.5)
 
 
 async def test_a_user_signs_in_by_password_without_security_too(

@@ -51,6 +51,8 @@ _TOKENS: Final = {
     ua.UserTokenType.Certificate: "certificate",
     ua.UserTokenType.IssuedToken: "token",
 }
+CHANNEL_LIFETIME_S = 3600.0
+"""How long a security token may serve before it is renewed."""
 _GOODBYE_S: Final = 1.0
 _DEFAULT_PORT: Final = 4840
 
@@ -206,6 +208,7 @@ class _Connector:
         client.application_uri = settings.application_uri
         client.product_uri = "urn:nexus-edge"
         client.name = client.description = settings.session_name
+        client.secure_channel_timeout = int(1000 * CHANNEL_LIFETIME_S)
         client.session_timeout = int(1000 * settings.session_timeout_s)
         return client
 

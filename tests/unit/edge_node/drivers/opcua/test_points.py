@@ -1,12 +1,17 @@
 """What a document says, checked and compiled."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from deploy.local.plant_document import format_toml
+from edge_node.config import load
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.opcua.points import Point, compile_points
+from edge_node.errors import ConfigurationRejected
+from proto.control.node import NodeDocument
 from proto.control.opcua import OpcUaConnection, OpcUaDevice
 from proto.sparkplug.datatypes import DataType
 
@@ -119,3 +124,38 @@ def test_a_connection_that_contradicts_itself_is_refused(
 def test_a_policy_signs_and_encrypts_unless_told_otherwise() -> None:
     assert OpcUaConnection(url=URL).mode == "None"
     assert OpcUaConnection(url=URL, security_policy="Aes256Sha256RsaPss").mode == "SignAndEncrypt"
+
+
+def structure(name: str, field: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "address": f"ns=2;s={name}",
+        "datatype": "structure",
+        "publish_as": "template",
+        "structure": "Point",
+        "fields": [{"name": field, "datatype": "double"}],
+    }
+
+
+def test_structures_of_one_name_must_have_the_same_fields(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    node = {
+        "node": {"group": "plant", "edge": "gateway"},
+        "mqtt": {"url": "mqtt://127.0.0.1"},
+        "devices": [
+            {
+                "name": "press",
+                "driver": "opcua",
+                "connection": {"url": URL},
+                "tags": [structure("a", "x"), structure("b", "x"), structure("c", "y")],
+            }
+        ],
+    }
+    file.write_text(format_toml(NodeDocument.model_validate(node)))
+    with pytest.raises(ConfigurationRejected) as refused:
+        load(file)
+    (mistake,) = refused.value.mistakes
+    assert mistake == (
+        f"{file}: devices[press].tags[c].structure: 'Point' has other fields than in"
+        " devices[press].tags[a].structure"
+    )

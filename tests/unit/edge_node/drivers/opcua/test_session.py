@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from asyncua import Client
+from asyncua.ua import StatusCodes
 
 from edge_node.drivers.base import DeviceUnreachable, NoAnswer
-from edge_node.drivers.opcua.session import Session
+from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.wire import Sample
 from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection
@@ -49,3 +51,27 @@ def test_a_server_that_says_nothing_at_all_is_lost() -> None:
     with pytest.raises(DeviceUnreachable, match="did not answer Read"):
         asyncio.run(asyncio.wait_for(session.watch(), 30))
     assert session.probes == 1
+
+
+class StingySession(Session):
+    """A server that answers at most three nodes a request and does not say so."""
+
+    def __init__(self) -> None:
+        settings = OpcUaConnection(url="opc.tcp://plc:4840")
+        super().__init__(Client(settings.url), settings, Traffic())
+        self.sizes: list[int] = []
+
+    async def _read_batch(self, batch: Sequence[Any], attribute: int) -> list[Sample]:
+        await asyncio.sleep(0)
+        self.sizes.append(len(batch))
+        if len(batch) > 3:
+            raise ServiceRefused(StatusCodes.BadTooManyOperations)
+        return [Sample((node, attribute), 6, 0, None, None) for node in batch]
+
+
+def test_the_largest_request_that_a_server_answers_is_learned() -> None:
+    session = StingySession()
+    samples = asyncio.run(session.read_values(range(20)))
+    assert [sample.value[0] for sample in samples] == list(range(20))
+    assert session.sizes == [20, 10, 5, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert session.limit("read") == 2
