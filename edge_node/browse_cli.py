@@ -9,7 +9,6 @@ from typing import NoReturn
 import click
 import trio
 
-from edge_node.browse_opcua import browse_opcua
 from edge_node.drivers.base import ConfigError, DeviceUnreachable
 from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Table
 from edge_node.drivers.modbus.scan import Found, scan_addresses, scan_units
@@ -88,6 +87,9 @@ def browse(
         if isinstance(document, OpcUaDevice):
             if tables or units:
                 _stop([f"{device}: driver is 'opcua', --table and --units are for 'modbus'"])
+            # As in the registry: large, and for OPC UA alone.
+            from edge_node.browse_opcua import browse_opcua  # noqa: PLC0415
+
             browse_opcua(document, start, depth, patterns, as_json=as_json)
             return
         if start is not None or patterns:

@@ -3,7 +3,6 @@
 from edge_node.drivers.base import Driver, Trace
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from edge_node.drivers.opcua.driver import OpcUaDriver
 from edge_node.drivers.s7.driver import S7Driver
 from edge_node.drivers.s7.link import Links
 from proto.control.devices import DeviceDocument
@@ -32,5 +31,8 @@ class Drivers:
         if isinstance(document, S7Device):
             return S7Driver(document, self._s7_links)
         if isinstance(document, OpcUaDevice):
+            # Its client library takes 24 MiB, which a gateway without OPC UA has better uses for.
+            from edge_node.drivers.opcua.driver import OpcUaDriver  # noqa: PLC0415
+
             return OpcUaDriver(document, self._trace)
         return ModbusDriver(document, self._lines)
