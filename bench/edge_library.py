@@ -95,7 +95,7 @@ async def _poll_s7(device: S7Device, count: Count) -> None:
 
 async def _read_opcua(device: Any, count: Count) -> None:
     (group,) = device.poll_groups
-    async with OpcUaClient(device.connection.url, timeout=60) as client:
+    async with OpcUaClient(device.connection.url, timeout=60, watchdog_intervall=60) as client:
         uri = device.tags[0].address.removeprefix("nsu=").partition(";")[0]
         index = await client.get_namespace_index(uri)
         nodes = [
@@ -104,7 +104,11 @@ async def _read_opcua(device: Any, count: Count) -> None:
         if group.mode == "poll":
             await _on_beats(device, lambda: _read_nodes(client, nodes), count)
             return
-        subscription = await client.create_subscription(1000 * group.interval_s, _Handler(count))
+        subscription = await client.create_subscription(
+            1000 * group.interval_s,
+            _Handler(count),
+            queue_maxsize=4 * len(nodes),  # what it has by default loses values
+        )
         for first in range(0, len(nodes), _MOST_NODES):
             await subscription.subscribe_data_change(nodes[first : first + _MOST_NODES])
         await asyncio.get_running_loop().create_future()

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -91,21 +90,16 @@ def run(load: Load, minutes: float, say: Callable[[str], None]) -> dict[str, Any
             Process("edge", argv, log=folder / "edge.log", env=environment())
         )
         wait_online(feed, edge, load.devices)
+        argv = baseline("library", config, seconds + 60)
         library = stack.enter_context(
-            subprocess.Popen(
-                baseline("library", config, seconds + 60),
-                stdout=subprocess.DEVNULL,
-                env=environment(),
-            )
+            Process("library", argv, log=folder / "library.log", env=environment())
         )
-        stack.callback(library.kill)
         first, cpu = next_status(feed, edge), cpu_s(psutil.Process(edge.pid))
         memories = {"edge": Memory(edge.pid), "library": Memory(library.pid)}
         began = time.monotonic()
         while (at_s := time.monotonic() - began) < seconds:
             edge.check()
-            if library.poll() is not None:
-                raise ProcessError(f"the library's loop ended with {library.returncode}")
+            library.check()
             for memory in memories.values():
                 memory.look(at_s)
             say(f"{at_s / 60:6.1f} min  edge {memories['edge'].seen[-1][1]:.1f} MiB")

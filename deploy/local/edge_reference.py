@@ -43,7 +43,7 @@ whole example. Relative paths start at the directory that the process runs in.
 _DEVICE_WORDS: Final = (
     "One device. `driver` says how it is reached, and `connection` where; these and the keys of "
     "its tags are in the driver's guide: [Modbus](../guide/drivers/modbus.md), "
-    "[Siemens S7](../guide/drivers/s7.md)."
+    "[Siemens S7](../guide/drivers/s7.md), [OPC UA](../guide/drivers/opcua.md)."
 )
 _TABLE: Final = "| key | value | default | meaning |\n|---|---|---|---|"
 _SECTIONS: Final[tuple[tuple[str, str, type[Document]], ...]] = (

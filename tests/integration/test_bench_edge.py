@@ -11,7 +11,7 @@ from bench.edge import main
 from bench.soak import settled, slope_per_h
 
 
-@pytest.mark.parametrize("protocol", ["modbus", "s7"])
+@pytest.mark.parametrize("protocol", ["modbus", "opcua", "s7"])
 @pytest.mark.usefixtures("mqtt_broker")  # left out where there is no mosquitto
 def test_the_edge_benchmark_tells_its_figures_beside_its_baseline(protocol: str) -> None:
     arguments = ["--devices", "4", "--tags", "130", "--interval", "0.2", "--seconds", "2", "--json"]

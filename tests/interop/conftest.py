@@ -12,6 +12,7 @@ from tests.conftest import leave_out
 from tests.interop import catalog, installation, official_kit
 from tests.interop.installation import NotInstalledError, WithheldError
 from tests.interop.official_kit import Kit
+from tests.interop.opcua_stranger import STRANGERS, Stranger
 from tests.interop.peer import Peer
 
 
@@ -84,3 +85,23 @@ def peer_edge(
         leave_out(str(exc))
     with edge:
         yield edge
+
+
+@pytest.fixture(scope="session", params=STRANGERS)
+def stranger(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stranger]:
+    """Give a foreign OPC UA server, which the test leaves as it is."""
+    try:
+        server = Stranger(request.param, tmp_path_factory.mktemp(request.param))
+    except NotInstalledError as exc:
+        leave_out(str(exc))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def own_stranger(stranger: Stranger) -> Iterator[Stranger]:
+    """Give a foreign OPC UA server that the test may change and restart with other options."""
+    yield stranger
+    stranger.restart()

@@ -43,17 +43,16 @@ class Stranger(Peer):
     Args:
         name: of ``STRANGERS``.
         folder: for its log and its certificates.
-        options: ``user``, ``password``, ``maxNodesPerCall``, ``maxMonitoredItems``.
 
     Raises:
         NotInstalledError: it is not to be had here.
     """
 
-    def __init__(self, name: str, folder: Path, **options: Any) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.port = find_free_port()
         self.url = f"opc.tcp://127.0.0.1:{self.port}/"
-        given = json.dumps({"port": self.port, "pki": str(folder / "pki"), **options})
+        given = json.dumps({"port": self.port, "pki": str(folder / "pki")})
         environment = dict(os.environ)
         if name == "milo":
             classes = installation.maven_peer("milo")
@@ -71,9 +70,14 @@ class Stranger(Peer):
             raise
         return self
 
-    def restart(self, spare: int = 0) -> None:
-        """Stop and start within the process, with so many namespaces before its own."""
-        self.order("restart", spare=spare)
+    def restart(self, spare: int = 0, **options: Any) -> None:
+        """Stop and start within the process: what was changed is forgotten.
+
+        Args:
+            spare: how many namespaces come before its own.
+            options: ``user``, ``password``, ``maxNodesPerCall``, ``maxMonitoredItems``.
+        """
+        self.order("restart", spare=spare, options=options)
         self.wait("done", timeout_s=60, do="restart")
 
     def set(self, node: str, value: Any, status: str = "Good", datatype: str = "Double") -> None:

@@ -1,14 +1,17 @@
 // An OPC UA server of npm's node-opcua: `node server.js OPTIONS`, with OPTIONS as JSON:
 //   port, pki (folder), user and password (nobody else may sign in), maxNodesPerCall, maxMonitoredItems.
 // Its nodes lie in urn:nexus:stranger under Objects/Stranger. It speaks the line protocol: it prints
-// {"event": "listening"} and takes the orders restart, set, delete, create and stop on stdin.
+// {"event": "listening"} and takes the orders restart (with other options), set, delete, create and stop on stdin.
 "use strict";
+
+console.log = console.error; // whatever the library prints
+console.info = console.error;
 
 const readline = require("node:readline");
 const opcua = require("node-opcua");
 
 const { DataType, StatusCodes, VariantArrayType } = opcua;
-const OPTIONS = JSON.parse(process.argv[2]);
+const GIVEN = JSON.parse(process.argv[2]);
 const URI = "urn:nexus:stranger";
 const SCALARS = {
   Boolean: true,
@@ -30,6 +33,7 @@ const SCALARS = {
 };
 const BLOCK = 300;
 
+let options = GIVEN;
 let server;
 let namespace;
 let folder;
@@ -121,23 +125,23 @@ async function populate(spareNamespaces) {
 
 async function start(spareNamespaces = 0) {
   const pki = new opcua.OPCUACertificateManager({
-    rootFolder: OPTIONS.pki,
+    rootFolder: options.pki,
     automaticallyAcceptUnknownCertificate: true,
     disableFileWatchers: true,
   });
-  const most = OPTIONS.maxNodesPerCall ?? 1000;
+  const most = options.maxNodesPerCall ?? 1000;
   server = new opcua.OPCUAServer({
-    port: OPTIONS.port,
+    port: options.port,
     host: "127.0.0.1",
     hostname: "127.0.0.1",
     serverCertificateManager: pki,
     userCertificateManager: pki,
     buildInfo: { productName: "Stranger", manufacturerName: "npm" },
-    allowAnonymous: !OPTIONS.user,
-    userManager: { isValidUser: (user, password) => user === OPTIONS.user && password === OPTIONS.password },
+    allowAnonymous: !options.user,
+    userManager: { isValidUser: (user, password) => user === options.user && password === options.password },
     serverCapabilities: {
-      maxMonitoredItems: OPTIONS.maxMonitoredItems ?? 10000,
-      maxMonitoredItemsPerSubscription: OPTIONS.maxMonitoredItems ?? 10000,
+      maxMonitoredItems: options.maxMonitoredItems ?? 10000,
+      maxMonitoredItemsPerSubscription: options.maxMonitoredItems ?? 10000,
       operationLimits: {
         maxNodesPerRead: most,
         maxNodesPerWrite: most,
@@ -150,7 +154,7 @@ async function start(spareNamespaces = 0) {
   await server.initialize();
   await populate(spareNamespaces);
   await server.start();
-  say({ event: "listening", port: OPTIONS.port });
+  say({ event: "listening", port: options.port });
 }
 
 async function stop() {
@@ -163,6 +167,7 @@ const node = (id) => namespace.findNode(`s=${id}`);
 const ORDERS = {
   restart: async (order) => {
     await stop();
+    options = { ...GIVEN, ...order.options };
     await start(order.spare ?? 0);
   },
   set: (order) =>
@@ -179,7 +184,7 @@ const ORDERS = {
 };
 
 function say(event) {
-  console.log(JSON.stringify(event));
+  process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
 readline

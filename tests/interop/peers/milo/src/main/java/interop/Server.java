@@ -2,6 +2,7 @@ package interop;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
@@ -51,18 +52,25 @@ public final class Server {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final PrintStream OUT = System.out;
 
-  private final JsonNode options;
+  private final JsonNode given;
+  private JsonNode options;
   private final KeyPair keys;
   private final X509Certificate certificate;
   private OpcUaServer server;
   private Stranger stranger;
 
-  private Server(JsonNode options) throws Exception {
-    this.options = options;
+  private Server(JsonNode given) throws Exception {
+    this.given = given;
+    options = given;
     keys = SelfSignedCertificateGenerator.generateRsaKeyPair(2048);
     certificate =
         new SelfSignedCertificateBuilder(keys)
             .setCommonName("Stranger")
+            .setOrganization("Maven")
+            .setOrganizationalUnit("Interop")
+            .setLocalityName("Nowhere")
+            .setStateName("Nowhere")
+            .setCountryCode("DE")
             .setApplicationUri(APPLICATION_URI)
             .addIpAddress("127.0.0.1")
             .build();
@@ -101,6 +109,7 @@ public final class Server {
     switch (what) {
       case "restart" -> {
         stop();
+        options = ((ObjectNode) given.deepCopy()).setAll((ObjectNode) order.get("options"));
         start(order.path("spare").asInt());
       }
       case "set" -> {
