@@ -95,7 +95,11 @@ async def _poll_s7(device: S7Device, count: Count) -> None:
 
 async def _read_opcua(device: Any, count: Count) -> None:
     (group,) = device.poll_groups
-    async with OpcUaClient(device.connection.url, timeout=60, watchdog_intervall=60) as client:
+    # as it is by default, this client gives up a session that is busy, and never comes back
+    client = OpcUaClient(
+        device.connection.url, timeout=60, watchdog_intervall=60, auto_reconnect=True
+    )
+    async with client:
         uri = device.tags[0].address.removeprefix("nsu=").partition(";")[0]
         index = await client.get_namespace_index(uri)
         nodes = [
