@@ -152,7 +152,9 @@ def test_plan_of_one_day_reads_one_day_by_index(database: str) -> None:
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
     assert "Seq Scan on sample" not in plan
     assert "20261031" not in plan
-    assert plan.count("metric_id_time_idx") + plan.count("sample_by_metric") == 1
+    # One index of one day, or that day in the columnstore, where a policy has moved it meanwhile.
+    read = ("metric_id_time_idx", "sample_by_metric", "(ColumnarScan)")
+    assert sum(map(plan.count, read)) == 1
 
 
 def test_trend_is_the_same_from_samples_and_from_rollups(database: str) -> None:
