@@ -103,6 +103,11 @@ class NodeTraffic:
         self._metric_ms: int | None = None
         self._timed = self._sum_ms = self._least_ms = self._most_ms = 0
 
+    @property
+    def mean_bytes(self) -> int | None:
+        """How big a payload is on average; None before the first."""
+        return round(self.bytes / self.messages) if self.messages else None
+
     def observe(self, payload: bytes, now_ms: int) -> None:
         """Take note of a message."""
         size = len(payload)

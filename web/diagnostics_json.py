@@ -32,6 +32,13 @@ def diagnostics_to_json(view: NodeView, traffic: NodeTraffic | None) -> dict[str
         "birth_ms": view.birth_ms or None,
         "bd_seq": view.bd_seq,
         "counters": {name: getattr(diagnostics, name) for name in _COUNTERS},
+        "rebirths": [
+            {"cause": str(cause), "count": count}
+            for cause, count in diagnostics.rebirths.most_common()
+        ],
+        "last_rebirth": None
+        if diagnostics.last_rebirth is None
+        else {"at_ms": diagnostics.last_rebirth_ms, "reason": diagnostics.last_rebirth},
         "violations": [
             {"kind": str(kind), "statement": STATEMENTS.get(kind), "count": count}
             for kind, count in diagnostics.violations.most_common()
@@ -53,6 +60,7 @@ def traffic_to_json(traffic: NodeTraffic) -> dict[str, Any]:
     latency = rates.latency
     return {
         "bytes": traffic.bytes,
+        "mean_payload_bytes": traffic.mean_bytes,
         "largest_payload_bytes": traffic.largest_bytes,
         "last_message_ms": traffic.last_ms or None,
         "messages_per_s": round(rates.messages_per_s, 3),

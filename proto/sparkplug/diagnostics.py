@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from proto.sparkplug.rebirth import RebirthCause
+
 
 @dataclass(slots=True)
 class NodeDiagnostics:
@@ -20,7 +22,9 @@ class NodeDiagnostics:
         gaps: times a missing message stayed away.
         duplicates: messages that had been there already.
         late: messages from before the birth in force.
-        rebirth_requests: how often births were asked for.
+        rebirths: by cause, how often births were asked for.
+        last_rebirth: why the last time, in words.
+        last_rebirth_ms: when that was, the host's time; 0 before the first.
         violations: by kind, how often.
         last_violation: the latest, in words.
     """
@@ -36,7 +40,9 @@ class NodeDiagnostics:
     gaps: int = 0
     duplicates: int = 0
     late: int = 0
-    rebirth_requests: int = 0
+    rebirths: Counter[RebirthCause] = field(default_factory=Counter)
+    last_rebirth: str | None = None
+    last_rebirth_ms: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     last_violation: str | None = None
     _told_ms: dict[str, int] = field(default_factory=dict)
@@ -45,6 +51,16 @@ class NodeDiagnostics:
     def violation_count(self) -> int:
         """Violations of all kinds."""
         return self.violations.total()
+
+    @property
+    def rebirth_requests(self) -> int:
+        """How often births were asked for, whatever the cause."""
+        return self.rebirths.total()
+
+    def request_rebirth(self, cause: RebirthCause, reason: str, now_ms: int) -> None:
+        """Count a request for births."""
+        self.rebirths[cause] += 1
+        self.last_rebirth, self.last_rebirth_ms = reason, now_ms
 
     def violate(self, kind: str, reason: str, now_ms: int, interval_ms: int) -> bool:
         """Count a violation; whether it is to be told, once an interval for each kind."""

@@ -25,6 +25,7 @@ from proto.sparkplug.host_events import (
 from proto.sparkplug.messages import Publish
 from proto.sparkplug.node_tracker import NodeTracker
 from proto.sparkplug.node_view import NodeView
+from proto.sparkplug.rebirth import RebirthCause
 from proto.sparkplug.topics import STATE_PREFIX, MessageType, NodeId, Topic, parse_topic
 
 HostAction: TypeAlias = Publish | HostEvent
@@ -133,7 +134,7 @@ class HostTracker:
         at_ms = now_ms + self.options.reorder_timeout_ms
         for node, tracker in self._trackers.items():
             if tracker.view.diagnostics.births and not tracker.view.online:
-                tracker.pacing.want("the host was away", at_ms)
+                tracker.pacing.want(RebirthCause.HOST_AWAY, RebirthCause.HOST_AWAY, at_ms)
                 heapq.heappush(self._due, (at_ms, node))
                 at_ms += self.options.reconnect_spacing_ms
 
@@ -170,7 +171,8 @@ class HostTracker:
         """
         tracker = self._tracker(node)
         tracker.pacing.sent(now_ms)
-        tracker.view.diagnostics.rebirth_requests += 1
+        cause = RebirthCause.PERSON
+        tracker.view.diagnostics.request_rebirth(cause, cause, now_ms)
         return rebirth_command(node, now_ms)
 
     def _learn(self, topic: str) -> Topic:
@@ -195,7 +197,7 @@ class HostTracker:
             pacing, view = tracker.pacing, tracker.view
             if pacing.due_ms is not None and pacing.due_ms <= now_ms:
                 pacing.sent(now_ms)
-                view.diagnostics.rebirth_requests += 1
+                view.diagnostics.request_rebirth(pacing.cause, pacing.reason, now_ms)
                 actions.append(rebirth_command(view.node, now_ms))
                 actions.append(RebirthRequested(view.node, pacing.reason))
             if (due_ms := tracker.due_ms) is not None:

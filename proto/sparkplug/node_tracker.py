@@ -22,7 +22,7 @@ from proto.sparkplug.host_events import (
 )
 from proto.sparkplug.metrics import BD_SEQ, REBIRTH
 from proto.sparkplug.node_view import Branch, DeviceView, NodeView
-from proto.sparkplug.rebirth import RebirthPacing
+from proto.sparkplug.rebirth import RebirthCause, RebirthPacing
 from proto.sparkplug.reorder import ReorderBuffer, Turn
 from proto.sparkplug.topics import MessageType, NodeId, Topic
 
@@ -240,7 +240,7 @@ class NodeTracker:
         for arrived in self.order.give_up():
             self._apply(arrived, now_ms, events)
         self.violate(topic, ViolationKind.GAP, reason, now_ms, events)
-        self.pacing.want(reason, now_ms)
+        self.pacing.want(RebirthCause.GAP, reason, now_ms)
 
     def _unborn(self, arrived: Arrived, seq: int, now_ms: int, events: list[HostEvent]) -> None:
         """Before the birth: kept a moment, should it have overtaken it; births are asked for."""
@@ -248,7 +248,7 @@ class NodeTracker:
         self.order.offer(seq, arrived, now_ms, newer=True)
         reason = f"{named.message_type} before NBIRTH"
         self.violate(topic, ViolationKind.UNKNOWN_NODE, reason, now_ms, events)
-        self.pacing.want(reason, now_ms)
+        self.pacing.want(RebirthCause.UNKNOWN_NODE, reason, now_ms)
 
     def _go_on(self, now_ms: int, events: list[HostEvent]) -> None:
         while (arrived := self.order.ready(now_ms)) is not None:
@@ -320,13 +320,14 @@ class NodeTracker:
             self._note(topic, faults, now_ms, events)
             for fault in faults:
                 if fault.kind is ViolationKind.UNKNOWN_METRIC:
-                    self.pacing.want(fault.reason, now_ms)
+                    self.pacing.want(RebirthCause.UNKNOWN_METRIC, fault.reason, now_ms)
                     break
 
     def _unknown(self, topic: str, reason: str, now_ms: int, events: list[HostEvent]) -> None:
         kind = ViolationKind.UNKNOWN_DEVICE if self.view.online else ViolationKind.UNKNOWN_NODE
         self.violate(topic, kind, reason, now_ms, events)
-        self.pacing.want(reason, now_ms)
+        cause = RebirthCause.UNKNOWN_DEVICE if self.view.online else RebirthCause.UNKNOWN_NODE
+        self.pacing.want(cause, reason, now_ms)
 
     def _note(self, topic: str, faults: list[Fault], now_ms: int, events: list[HostEvent]) -> None:
         interval_ms = self._options.violation_interval_ms

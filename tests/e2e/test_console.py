@@ -262,6 +262,7 @@ def test_a_rebirth_is_asked_for_and_seen_in_the_diagnostics(stack: Stack, filler
     before = number(births.inner_text())
     filler.get_by_role("button", name="Request rebirth").click()
     expect(births).to_have_text(f"{before + 1:.0f}")
+    expect(diagnostics.get_by_test_id("rebirths")).to_contain_text("somebody asked for it")
     expect(filler.get_by_test_id("journal")).to_contain_text("Born")
     expect(filler.get_by_test_id("notices")).to_contain_text("admin asked for births")
     for device in ("Capper", "Filler", "Labeller"):

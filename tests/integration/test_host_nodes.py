@@ -318,6 +318,13 @@ def test_diagnostics_tell_what_a_node_did_and_what_it_does_not_keep_to(
     assert found["counters"]["births"] == 1
     assert found["counters"]["rebirth_requests"] == 1
     assert found["counters"]["metrics"] >= 1
+    assert found["rebirths"] == [{"cause": "message of a node that is not born", "count": 1}]
+    assert found["last_rebirth"]["reason"] == "NDATA before NBIRTH"
+    assert abs(found["last_rebirth"]["at_ms"] - found["birth_ms"]) < 30_000
+    assert found["online"]
+    assert found["since_ms"] == found["birth_ms"]
+    assert found["bd_seq"] == 0
+    assert found["counters"].keys() >= {"deaths", "gaps", "held"}
     garbage = {"kind": "payload cannot be decoded", "statement": None, "count": 1}
     assert garbage in found["violations"]
     assert "principles-birth-certificates-order" in {v["statement"] for v in found["violations"]}
@@ -325,7 +332,11 @@ def test_diagnostics_tell_what_a_node_did_and_what_it_does_not_keep_to(
     assert kinds[0] == "violation"
     assert kinds.index("born") < kinds.index("rebirth_requested")
     traffic = found["traffic"]
+    assert 0 < traffic["mean_payload_bytes"] < traffic["largest_payload_bytes"]
     assert traffic["largest_payload_bytes"] > 50
+    assert found["since_ms"] <= traffic["last_message_ms"]
+    assert traffic["metrics_per_s"] > 0
+    assert traffic["metric_latency_ms"] is not None
     assert abs(traffic["latency_ms"]["least"]) < 5_000
     assert traffic["clock_skew_ms"] == -traffic["latency_ms"]["least"]
     assert host.get("/api/v1/nodes/plant/nowhere/diagnostics", cookie)[0] == 404

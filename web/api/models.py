@@ -117,6 +117,20 @@ class NodesJson(Answer):
     nodes: list[NodeJson]
 
 
+class RebirthsJson(Answer):
+    """How often a node was asked for its births for one cause."""
+
+    cause: str
+    count: int
+
+
+class LastRebirthJson(Answer):
+    """The last time that a node was asked for its births."""
+
+    at_ms: int
+    reason: str
+
+
 class ViolationJson(Answer):
     """Something that a node does not keep to."""
 
@@ -138,6 +152,7 @@ class TrafficJson(Answer):
     """What was measured of a node's messages; rates and latency over the last seconds."""
 
     bytes: int
+    mean_payload_bytes: int | None
     largest_payload_bytes: int
     last_message_ms: int | None
     messages_per_s: float
@@ -166,6 +181,8 @@ class DiagnosticsJson(Answer):
     birth_ms: int | None
     bd_seq: int | None
     counters: dict[str, int]
+    rebirths: list[RebirthsJson]
+    last_rebirth: LastRebirthJson | None
     violations: list[ViolationJson]
     last_violation: str | None
     traffic: TrafficJson

@@ -51,6 +51,7 @@ def test_clock_that_is_ahead_shows_as_positive_skew() -> None:
 
 def test_sizes_are_summed_and_the_largest_kept() -> None:
     traffic = NodeTraffic(0)
+    assert traffic.mean_bytes is None
     for size in (5, 50, 10):
         traffic.observe(bytes(size), 7)
     assert (traffic.messages, traffic.bytes, traffic.largest_bytes, traffic.last_ms) == (
@@ -59,6 +60,7 @@ def test_sizes_are_summed_and_the_largest_kept() -> None:
         50,
         7,
     )
+    assert traffic.mean_bytes == 22
 
 
 def test_journal_keeps_the_latest() -> None:

@@ -16,6 +16,9 @@ from proto.sparkplug.host_events import (
 )
 from proto.sparkplug.host_tracker import HostTracker
 from proto.sparkplug.messages import Publish
+from proto.sparkplug.metrics import BD_SEQ
+from proto.sparkplug.rebirth import RebirthCause
+from proto.sparkplug.topics import MessageType
 from tests.unit.proto.sparkplug.host_world import (
     COUNT,
     NODE,
@@ -28,6 +31,7 @@ from tests.unit.proto.sparkplug.host_world import (
     device_birth,
     device_death,
     events,
+    message,
     node_birth,
     node_death,
     rebirth_requests,
@@ -361,6 +365,48 @@ class TestRequests:
         assert rebirth_requests([host.tracker.rebirth(NODE, T0)]) == 1
         assert rebirth_requests([host.tracker.rebirth(NODE, T0)]) == 1
         assert host.view.diagnostics.rebirth_requests == 2
+
+    def test_each_request_is_counted_under_its_cause(self) -> None:
+        host = Host(T0)
+        host.hears(data(count(1), seq=1))  # no NBIRTH yet
+        host.hears(node_birth(COUNT), device_birth(SPEED))
+        host.waits(60_000)
+        host.hears(data(Metric(alias=99, value=1), seq=2, at_ms=host.now_ms))
+        host.hears(node_birth(COUNT, at_ms=host.now_ms))
+        host.waits(60_000)
+        host.hears(data(Metric(alias=1, value=1.0), seq=1, device="filler", at_ms=host.now_ms))
+        host.hears(node_birth(COUNT, at_ms=host.now_ms))
+        host.waits(60_000)
+        host.hears(data(count(4), seq=4, at_ms=host.now_ms))
+        host.waits(2_000)
+        asked_ms = host.now_ms
+        host.hears(node_birth(COUNT, at_ms=asked_ms))
+        host.waits(60_000)
+
+        diagnostics = host.view.diagnostics
+        assert diagnostics.rebirths == {
+            RebirthCause.UNKNOWN_NODE: 1,
+            RebirthCause.UNKNOWN_METRIC: 1,
+            RebirthCause.UNKNOWN_DEVICE: 1,
+            RebirthCause.GAP: 1,
+        }
+        assert diagnostics.last_rebirth == "seq 1 did not arrive within 2000 ms"
+        assert diagnostics.last_rebirth_ms == asked_ms
+
+    def test_a_node_whose_birth_promises_no_rebirth_is_asked_all_the_same(self) -> None:
+        """A missing message MUST lead to a request (5.11), which needs no knowledge of births."""
+        bare = (Metric(BD_SEQ, DataType.INT64, 0, T0), COUNT)
+        host = Host()
+        host.hears(message(MessageType.NBIRTH, None, bare, 0, T0))
+        host.hears(data(count(4), seq=4))
+
+        asked = host.waits(2_000)
+
+        assert rebirth_requests(asked) == 1
+        assert host.view.diagnostics.violations[ViolationKind.NO_REBIRTH_METRIC] == 1
+        assert rebirth_requests([host.tracker.rebirth(NODE, host.now_ms)]) == 1
+        ignored = [rebirth_requests(host.waits(60_000)) for _ in range(60)]
+        assert 10 < sum(ignored) < 20, "the throttle holds where asking does not help"
 
 
 class TestNodesThatCountAsTheyLike:

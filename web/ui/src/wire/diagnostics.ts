@@ -11,6 +11,9 @@ export interface DiagnosticsJson {
   readonly birth_ms: number | null;
   readonly bd_seq: number | null;
   readonly counters: Readonly<Record<string, number>>;
+  /** Why births were asked for, the most frequent cause first. */
+  readonly rebirths: readonly { readonly cause: string; readonly count: number }[];
+  readonly last_rebirth: { readonly at_ms: number; readonly reason: string } | null;
   readonly violations: readonly {
     readonly kind: string;
     /** The statement of the specification that it breaks; null for what may be a loss on the way. */
@@ -20,6 +23,7 @@ export interface DiagnosticsJson {
   readonly last_violation: string | null;
   readonly traffic: {
     readonly bytes: number;
+    readonly mean_payload_bytes: number | null;
     readonly largest_payload_bytes: number;
     readonly last_message_ms: number | null;
     readonly messages_per_s: number;
