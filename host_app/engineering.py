@@ -14,12 +14,20 @@ _SHOWN: Final = 12
 def find_range_fault(metric: MetricView, value: object) -> str | None:
     """Say why a value may not be written, None when it may.
 
-    A birth without limits, or with limits that make no range, limits nothing.
+    A birth without limits, or with limits that make no range, limits nothing. Of an array each
+    element must lie within.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
     low, high = _limit(metric, LOW_PROPERTY), _limit(metric, HIGH_PROPERTY)
     if low is not None and high is not None and low >= high:
+        return None
+    if not isinstance(value, list | tuple):
+        return _find_fault(value, low, high)
+    faults = ((index, _find_fault(element, low, high)) for index, element in enumerate(value))
+    return next((f"element {index}: {fault}" for index, fault in faults if fault), None)
+
+
+def _find_fault(value: object, low: float | None, high: float | None) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if value != value:  # noqa: PLR0124  # NaN
         return "value is NaN, expected a number" if low is not None or high is not None else None
