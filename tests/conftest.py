@@ -15,6 +15,7 @@ from typing import NoReturn
 import psycopg
 import pytest
 import trio_asyncio  # noqa: F401  # before the policy below, which it respects from then on
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,6 +26,12 @@ from deploy.local.timescale import TimescaleServer, TimescaleUnavailable
 # The OPC UA driver's trio_asyncio hands out loops of its own to whoever asks asyncio for one, where
 # no policy was set. Each of the suite's processes is on one of the two; the tests are on both.
 asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+
+# How long an example takes is the machine's business; what it finds is the test's.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("suite")
 
 REQUIRE_ALL = os.environ.get("NEXUS_TEST_REQUIRE_ALL") == "1"
 
