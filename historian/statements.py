@@ -41,6 +41,24 @@ INSERT_MISSING: Final = f"""
     WHERE found.there IS NULL
 """  # noqa: S608  # column names of ours
 
+READ_RANGE: Final = (
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL enable_hashjoin = on",
+    "SET LOCAL enable_seqscan = on",
+)
+INSERT_MISSING_OF_RANGE: Final = f"""
+    INSERT INTO historian.sample ({_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
+    FROM arriving AS a
+    WHERE NOT EXISTS (
+        SELECT FROM historian.sample AS s
+        WHERE s.time >= $1 AND s.time <= $2
+            AND s.metric_id = a.metric_id AND s.time = a.time AND {_SAME}
+    )
+"""  # noqa: S608  # column names of ours
+"""The same for a whole batch: all that is there in its time is read once. A look for each row would
+take the columnstore apart once a row."""
+
 UPSERT_CURRENT: Final = f"""
     INSERT INTO historian.current_value ({_COLUMNS})
     SELECT DISTINCT ON (a.metric_id) {_FROM_ARRIVING}

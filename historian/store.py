@@ -13,12 +13,20 @@ from historian.database import Connection, explain_errors
 from historian.errors import BatchRejected
 from historian.plain import PLAIN_COLUMNS, PlainRows
 from historian.rows import FULL_COLUMNS, Rows, join_full
-from historian.statements import COMPRESS_DIRECTLY, INSERT_MISSING, LOCK_CHECKS
+from historian.statements import (
+    COMPRESS_DIRECTLY,
+    INSERT_MISSING,
+    INSERT_MISSING_OF_RANGE,
+    LOCK_CHECKS,
+    READ_RANGE,
+)
 
 _EPOCH: Final = date(1970, 1, 1)
 _DAYS_AHEAD: Final = 2
 _DENSE: Final = 50
 """Rows of one metric in a batch from which on it is worth compressing at once."""
+_WHOLE: Final = 1_000
+"""Plain rows of a batch from which on everything in its time is read, not each looked up."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +95,15 @@ class SampleStore:
                     await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
                 if self._shared:
                     await session.execute(LOCK_CHECKS)
-                tag = await session.execute(INSERT_MISSING)
+                if len(plain) < _WHOLE or full:
+                    tag = await session.execute(INSERT_MISSING)
+                else:
+                    for statement in READ_RANGE:
+                        await session.execute(statement)
+                    times = plain.time_ms
+                    tag = await session.execute(
+                        INSERT_MISSING_OF_RANGE, _to_time(times.min()), _to_time(times.max())
+                    )
         return int(tag.rpartition(" ")[2])
 
     async def insert_accepted(
@@ -137,3 +153,7 @@ class SampleStore:
     def forget_days(self) -> None:
         """A partition may have been dropped behind our back."""
         self._days.clear()
+
+
+def _to_time(time_ms: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(time_ms))

@@ -1,0 +1,44 @@
+"""A batch whose commit nobody heard of: tried again, it stores what is missing, and soon."""
+
+import time
+
+import numpy as np
+import pytest
+
+from historian.database import Connection
+from historian.plain import PlainRows
+from historian.rows import Rows
+from historian.schema.migrate import migrate, normalize_url
+from historian.statements import CHECK_SETUP
+from historian.store import SampleStore
+from tests.integration.historian_rig import query
+
+pytestmark = pytest.mark.asyncio
+
+DAY_MS = 86_400_000
+
+
+async def test_large_batch_that_is_tried_again_stores_what_is_missing(
+    historian_databases: str,
+) -> None:
+    url = normalize_url(historian_databases)
+    store = SampleStore()
+    store.direct_compress = migrate(url).direct_compress
+    connection = Connection(url, "test-retry", CHECK_SETUP)
+    start_ms = (time.time_ns() // 1_000_000 // DAY_MS) * DAY_MS
+    count = 40_000
+    index = np.arange(count)
+    time_ms = start_ms + index % 400
+    values = np.where(index % 7 == 0, np.nan, index / 3)
+    rows = Rows()
+    rows.add_plain(PlainRows((1 + index // 400).astype(np.int32), time_ms, values, time_ms))
+    rows.days.add(start_ms // DAY_MS)
+    await store.ensure_days(connection, rows.days)
+    await store.copy_new(connection, rows)
+    half = rows.plain[: count // 2]
+    assert await store.insert_missing(connection, half, []) == 0
+    later = PlainRows(half.metric_id, half.time_ms + 200, half.value, half.sent_ms + 200)
+    assert await store.insert_missing(connection, later, []) == count // 2
+    await connection.close()
+    (found,) = query(historian_databases, "SELECT count(*) AS n FROM historian.sample")
+    assert found["n"] == count + count // 2
