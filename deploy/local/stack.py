@@ -136,7 +136,8 @@ class Stack:
         self._wait(host, self.console.is_ready, "answer at /readyz")
         self._wait(host, self._has_user, f"add its user {_USER}")
         self._wait(host, self._sign_in, f"let {_USER} in", poll_s=2)
-        self.start_edge()
+        edge = self.start_edge()
+        self._wait(edge, self._has_published, "publish its first values")
 
     def start_edge(self) -> Process:
         """Start the edge node, also anew after it ended."""
@@ -272,6 +273,10 @@ class Stack:
                 " unset it to use a broker of the demo's own"
             ) from exc
         self._watch = watch
+
+    def _has_published(self) -> bool:
+        status = self.watch.node
+        return status is not None and status.counters.points_published > 0
 
     def _historian_ready(self) -> bool:
         status = self.watch.historian
