@@ -161,7 +161,8 @@ class NodeTracker:
         current = self.view.bd_seq
         if not self.view.online or bd_seq is None or current is None:
             return False
-        return bd_seq in {current, (current - 1) % 256} and self._is_late(birth_ms)
+        is_ahead = 0 < (bd_seq - current) % 256 < 128  # a later session, whatever its clock says
+        return not is_ahead and self._is_late(birth_ms)
 
     def _is_late(self, sent_ms: int) -> bool:
         """Whether a message was sent before the birth in force, no longer ago than delays reach.

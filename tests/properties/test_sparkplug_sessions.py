@@ -1,13 +1,20 @@
-"""Whatever the network does to an edge session's messages, the host's picture is right at quiet."""
+"""Whatever the network does to the messages of several edge nodes, the host's picture is right.
+
+Nodes live, die and are started anew, and so is the host, while messages are lost, doubled and
+overtake each other. The model is simple: what each node last said itself. At any moment a value
+that the host shows as alive is one that this very metric had; at quiet the pictures are equal.
+"""
 
 import heapq
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.edge_events import EdgeOptions
@@ -17,35 +24,59 @@ from proto.sparkplug.messages import Publish
 from proto.sparkplug.metrics import QUALITY_BAD, QUALITY_GOOD, Metric, Value
 from proto.sparkplug.topics import MessageType, NodeId, parse_topic
 
-NODE: Final = NodeId("plant", "line-1")
 DEVICES: Final = ("filler", "capper")
+OWNERS: Final = (None, *DEVICES)
 NAMES: Final = ("speed", "count", "state")
 TYPES: Final = (DataType.DOUBLE, DataType.INT16, DataType.STRING)
+LINES: Final = 3
 MAX_DELAY_MS: Final = 1_500
 QUIET_MS: Final = 3_600_000
 
 
+class Line:
+    """An edge node, and all the values that its metrics ever had."""
+
+    def __init__(self, number: int, now_ms: int, *, aliases: bool) -> None:
+        self.number = number
+        self.node = NodeId("plant", f"line-{number}")
+        self.options = EdgeOptions(aliases=aliases)
+        self.had: dict[tuple[str | None, str], set[Value]] = defaultdict(lambda: {None})
+        self.will: Publish | None = None
+        self.devices: tuple[str, ...] = DEVICES
+        self.start(0, now_ms)
+
+    def start(self, bd_seq: int, now_ms: int) -> None:
+        """A new process, which knows its next bdSeq and no values."""
+        self.edge = EdgeSession(self.node, bd_seq=bd_seq, options=self.options)
+        metrics = [
+            Metric(name, datatype, None, now_ms)
+            for name, datatype in zip(NAMES, TYPES, strict=True)
+        ]
+        self.edge.set_node_metrics(metrics)
+        for device in self.devices:
+            self.edge.set_device(device, metrics)
+
+    def value(self, owner: str | None, name: str, random: Random) -> Value:
+        """A value that no other metric of the plant has."""
+        place = (self.number * len(OWNERS) + OWNERS.index(owner)) * 1_000
+        number = place + random.randrange(1_000)
+        value: Value = {"speed": number + 0.5, "count": number}.get(name, f"ünï {number}")
+        self.had[owner, name].add(value)
+        return value
+
+
 class World:
-    """An edge session, a host tracker, a clock, and a network that loses, doubles and delays."""
+    """Edge nodes, a host tracker, a clock, and a network that loses, doubles and delays."""
 
     def __init__(self, seed: int, *, aliases: bool) -> None:
         self.random = Random(seed)  # noqa: S311  # a reproducible network, no secret
         self.now_ms = 1_700_000_000_000
         self.healthy = False
-        self.edge = EdgeSession(NODE, options=EdgeOptions(aliases=aliases))
-        self.edge.set_node_metrics(self.metrics())
-        for device in DEVICES:
-            self.edge.set_device(device, self.metrics())
+        self.lines = [Line(number, self.now_ms, aliases=aliases) for number in range(LINES)]
         self.host = HostTracker(host_id="nexus")
+        self.host_hears_nothing = False
         self.under_way: list[tuple[int, int, Callable[[], None]]] = []
         self.count = 0
-        self.will: Publish | None = None
-
-    def metrics(self) -> list[Metric]:
-        return [
-            Metric(name, datatype, None, self.now_ms)
-            for name, datatype in zip(NAMES, TYPES, strict=True)
-        ]
 
     def later(self, delay_ms: int, act: Callable[[], None]) -> None:
         self.count += 1
@@ -56,7 +87,7 @@ class World:
             return 0
         return self.random.randrange(MAX_DELAY_MS)
 
-    def to_host(self, messages: list[Publish], *, rebirth: bool = False) -> None:
+    def to_host(self, messages: Sequence[Publish], *, rebirth: bool = False) -> None:
         """Publish; an NBIRTH in the middle of a session is not lost.
 
         It starts seq over, so when it is lost and as many messages before it were, what follows
@@ -76,7 +107,8 @@ class World:
         self.later(max(last_ms - self.now_ms, 0), lambda: self.host_hears(death))
 
     def host_hears(self, message: Publish) -> None:
-        self.from_host(self.host.receive(message.topic, message.payload, self.now_ms))
+        if not self.host_hears_nothing:
+            self.from_host(self.host.receive(message.topic, message.payload, self.now_ms))
 
     def from_host(self, actions: Sequence[HostAction]) -> None:
         for action in actions:
@@ -85,13 +117,14 @@ class World:
 
     def edge_hears(self, command: Publish) -> None:
         self.now_ms += 1
-        actions = self.edge.receive(command.topic, command.payload, self.now_ms)
+        [line] = (line for line in self.lines if line.node == parse_topic(command.topic).node)
+        actions = line.edge.receive(command.topic, command.payload, self.now_ms)
         births = [action for action in actions if isinstance(action, Publish)]
         self.to_host(births, rebirth=True)
 
     def run_until(self, end_ms: int) -> None:
         while True:
-            tick_ms = self.host.next_deadline_ms
+            tick_ms = None if self.host_hears_nothing else self.host.next_deadline_ms
             due = [self.under_way[0][0]] if self.under_way else []
             due += [tick_ms] if tick_ms is not None else []
             if not due or min(due) > end_ms:
@@ -105,91 +138,141 @@ class World:
 
     # What can happen
 
-    def connect(self) -> None:
-        if self.edge.state is EdgeState.OFFLINE:
-            self.will = self.edge.connect(self.now_ms).will
-            self.to_host(self.edge.connected(self.now_ms))
+    def connect(self, line: Line) -> None:
+        if line.edge.state is EdgeState.OFFLINE:
+            line.will = line.edge.connect(self.now_ms).will
+            self.to_host(line.edge.connected(self.now_ms))
 
-    def cut(self) -> None:
-        if self.edge.state is not EdgeState.OFFLINE:
-            assert self.will is not None
-            self.edge.disconnected()
-            self.die(self.will)
+    def cut(self, line: Line) -> None:
+        if line.edge.state is not EdgeState.OFFLINE:
+            assert line.will is not None
+            line.edge.disconnected()
+            self.die(line.will)
 
-    def leave(self) -> None:
-        if self.edge.state is not EdgeState.OFFLINE:
-            *before, death = self.edge.disconnect(self.now_ms)
+    def restart(self, line: Line) -> None:
+        """A new process, perhaps of another configuration."""
+        self.cut(line)
+        line.devices = self.random.choice((DEVICES, DEVICES[:1]))
+        line.start(line.edge.next_bd_seq, self.now_ms)
+        self.connect(line)
+
+    def leave(self, line: Line) -> None:
+        if line.edge.state is not EdgeState.OFFLINE:
+            *before, death = line.edge.disconnect(self.now_ms)
             self.to_host(before)
             self.die(death)
-            self.edge.disconnected()
+            line.edge.disconnected()
 
-    def online(self) -> None:
-        self.to_host(self.edge.device_online(self.random.choice(DEVICES), self.now_ms))
+    def online(self, line: Line) -> None:
+        device = self.random.choice(line.devices)
+        self.to_host(line.edge.device_online(device, self.now_ms))
 
-    def offline(self) -> None:
-        self.to_host(self.edge.device_offline(self.random.choice(DEVICES), self.now_ms))
+    def offline(self, line: Line) -> None:
+        device = self.random.choice(line.devices)
+        self.to_host(line.edge.device_offline(device, self.now_ms))
 
-    def rebirth(self) -> None:
-        self.to_host(self.edge.rebirth(self.now_ms), rebirth=True)
+    def rebirth(self, line: Line) -> None:
+        self.to_host(line.edge.rebirth(self.now_ms), rebirth=True)
 
-    def data(self, *, historical: bool = False) -> None:
-        device = self.random.choice((None, *DEVICES))
-        values: tuple[Value, ...] = (
-            self.random.random(),
-            self.random.randrange(-100, 100),
-            "ünï" * 3,
-        )
-        chosen = self.random.sample(list(zip(NAMES, values, strict=True)), 2)
+    def data(self, line: Line, *, historical: bool = False) -> None:
+        owner = self.random.choice((None, *line.devices))
         readings = [
             (
-                self.edge.alias(device, name),
-                value if self.random.random() < 0.9 else None,
+                line.edge.alias(owner, name),
+                line.value(owner, name, self.random) if self.random.random() < 0.9 else None,
                 self.now_ms - (self.random.randrange(10**6) if historical else 0),
                 self.random.choice((QUALITY_GOOD, QUALITY_GOOD, QUALITY_BAD)),
             )
-            for name, value in chosen
+            for name in self.random.sample(NAMES, 2)
         ]
-        message = self.edge.data(device, readings, self.now_ms, historical=historical)
+        message = line.edge.data(owner, readings, self.now_ms, historical=historical)
         self.to_host([message] if message is not None else [])
 
-    def history(self) -> None:
-        self.data(historical=True)
+    def history(self, line: Line) -> None:
+        self.data(line, historical=True)
+
+    def restart_host(self, _line: Line) -> None:
+        """Another process, which knows nothing."""
+        self.host = HostTracker(host_id="nexus")
+        self.host_hears_nothing = False
+
+    def cut_host(self, _line: Line) -> None:
+        if not self.host_hears_nothing:
+            self.from_host(self.host.lost_connection(self.now_ms))
+            self.host_hears_nothing = True
+
+    def connect_host(self, _line: Line) -> None:
+        if self.host_hears_nothing:
+            self.host_hears_nothing = False
+            self.host.reconnected(self.now_ms)
+
+    def fall_quiet(self) -> None:
+        """The network is well again, everybody says something, and time passes."""
+        self.healthy = True
+        self.connect_host(self.lines[0])
+        self.run_until(self.now_ms + 2 * MAX_DELAY_MS)
+        for line in self.lines:  # QoS 0: a lost last message shows with the next
+            self.data(line)
+            for owner in (None, *line.devices):
+                value = line.value(owner, "count", self.random)
+                reading = (line.edge.alias(owner, "count"), value, self.now_ms, QUALITY_GOOD)
+                message = line.edge.data(owner, [reading], self.now_ms)
+                self.to_host([message] if message is not None else [])
+        self.run_until(self.now_ms + QUIET_MS)
 
 
-STEPS: Final = ("connect", "cut", "leave", "online", "offline", "rebirth", "data", "history")
-WEIGHTED: Final = st.sampled_from(("connect", *STEPS, "online", "data", "data", "data", "data"))
-
-
-@settings(max_examples=int(os.environ.get("NEXUS_TEST_SESSION_EXAMPLES", "150")), deadline=None)
-@given(
-    seed=st.integers(0, 2**32),
-    aliases=st.booleans(),
-    steps=st.lists(st.tuples(WEIGHTED, st.integers(1, 800)), max_size=60),
+STEPS: Final = (
+    *("connect", "cut", "restart", "leave", "online", "offline", "rebirth", "history"),
+    *("restart_host", "cut_host", "connect_host"),
 )
-def test_host_and_edge_agree_at_quiet(
-    seed: int, aliases: bool, steps: list[tuple[str, int]]
-) -> None:
-    world = World(seed, aliases=aliases)
-    for step, pause_ms in steps:
-        getattr(world, step)()
-        world.run_until(world.now_ms + pause_ms)
-
-    world.healthy = True
-    world.run_until(world.now_ms + 2 * MAX_DELAY_MS)
-    world.data()  # QoS 0: a lost last message shows with the next
-    for device in (None, *DEVICES):
-        reading = (world.edge.alias(device, "count"), 1, world.now_ms, QUALITY_GOOD)
-        message = world.edge.data(device, [reading], world.now_ms)
-        world.to_host([message] if message is not None else [])
-    world.run_until(world.now_ms + QUIET_MS)
-
-    assert not world.under_way
-    assert_same_picture(world)
+WEIGHTED: Final = st.sampled_from(
+    (*STEPS, "connect", "connect", "connect", "online", "online", *["data"] * 6)
+)
 
 
-def assert_same_picture(world: World) -> None:
-    born = world.edge.state is EdgeState.BORN
-    view = world.host.nodes.get(NODE)
+class Plant(RuleBasedStateMachine):
+    """The world, one step after the other."""
+
+    @initialize(seed=st.integers(0, 2**32), aliases=st.booleans())
+    def begin(self, seed: int, aliases: bool) -> None:
+        self.world = World(seed, aliases=aliases)
+
+    @rule(step=WEIGHTED, number=st.integers(0, LINES - 1), pause_ms=st.integers(1, 800))
+    def happen(self, step: str, number: int, pause_ms: int) -> None:
+        getattr(self.world, step)(self.world.lines[number])
+        self.world.run_until(self.world.now_ms + pause_ms)
+
+    @invariant()
+    def values_that_are_alive_are_the_metrics_own(self) -> None:
+        if hasattr(self, "world"):
+            assert_own_values(self.world)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.fall_quiet()
+            assert_own_values(self.world)
+            for line in self.world.lines:
+                assert_same_picture(self.world, line)
+
+
+TestPlant = Plant.TestCase
+TestPlant.settings = settings(
+    max_examples=int(os.environ.get("NEXUS_TEST_SESSION_EXAMPLES", "150")),
+    stateful_step_count=60,
+)
+
+
+def assert_own_values(world: World) -> None:
+    for line in world.lines:
+        view = world.host.nodes.get(line.node)
+        for owner, metric in () if view is None else view.all_metrics():
+            if metric.name in NAMES and not metric.stale:
+                assert metric.value in line.had[owner, metric.name], (line.node, owner, metric)
+
+
+def assert_same_picture(world: World, line: Line) -> None:
+    born = line.edge.state is EdgeState.BORN
+    view = world.host.nodes.get(line.node)
     if view is None:
         assert not born
         return
@@ -197,26 +280,21 @@ def assert_same_picture(world: World) -> None:
     if not born:
         assert all(metric.stale for _, metric in view.all_metrics())
         return
-    assert view.bd_seq == world.edge.bd_seq
-    births = {
-        (topic.device): message
-        for message in world.edge.rebirth(world.now_ms + 1)
-        if (topic := parse_topic(message.topic)).message_type
-        in {MessageType.NBIRTH, MessageType.DBIRTH}
-    }
+    assert view.bd_seq == line.edge.bd_seq
     fresh = HostTracker(host_id="other")
-    for message in births.values():
-        fresh.receive(message.topic, message.payload, world.now_ms + 1)
-    expected = fresh.nodes[NODE]
+    for message in line.edge.rebirth(world.now_ms + 1):
+        if parse_topic(message.topic).message_type in {MessageType.NBIRTH, MessageType.DBIRTH}:
+            fresh.receive(message.topic, message.payload, world.now_ms + 1)
+    expected = fresh.nodes[line.node]
     assert {name for name, device in view.devices.items() if device.online} == set(expected.devices)
-    for device, metric in expected.all_metrics():
+    for owner, metric in expected.all_metrics():
         if metric.name not in NAMES:
             continue
-        seen = view.metric(device, metric.name)
+        seen = view.metric(owner, metric.name)
         assert seen is not None
         assert (seen.value, seen.timestamp_ms, seen.quality, seen.stale) == (
             metric.value,
             metric.timestamp_ms,
             metric.quality,
             False,
-        ), (device, metric.name)
+        ), (owner, metric.name)

@@ -181,6 +181,18 @@ def test_a_birth_behind_its_successor_changes_nothing() -> None:
     assert host.view.bd_seq == 1
 
 
+def test_a_birth_of_some_sessions_ago_changes_nothing() -> None:
+    host = Host()
+    host.hears(node_birth(COUNT, bd_seq=2, at_ms=T0 + 9))
+
+    actions = host.hears(
+        node_birth(COUNT, bd_seq=0), node_death(0), data(count(1), seq=1, at_ms=T0 + 10)
+    )
+
+    assert rebirth_requests(actions) == 0
+    assert (host.view.bd_seq, host.view.online, host.view.diagnostics.late) == (2, True, 1)
+
+
 def test_data_from_before_the_birth_in_force_change_nothing() -> None:
     host = Host()
     host.hears(node_birth(COUNT, at_ms=T0 + 500))
