@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
 
 import pytest
 
@@ -27,11 +28,14 @@ LINE_1 = NodeId("plant", "line-1")
 
 @contextlib.asynccontextmanager
 async def host(
-    brokers: Sequence[MqttBroker], mode: Mode = Mode.PRIMARY, node_filter: NodeFilter | None = None
+    brokers: Sequence[MqttBroker],
+    mode: Mode = Mode.PRIMARY,
+    node_filter: NodeFilter | None = None,
+    protocol: Literal["3.1.1", "5"] = "3.1.1",
 ) -> AsyncIterator[HostService]:
     sessions = [
         BrokerSession(
-            Endpoint(b.host, b.port, f"host-{mode}", keep_alive_s=5),
+            Endpoint(b.host, b.port, f"host-{mode}", protocol=protocol, keep_alive_s=5),
             "nexus",
             TrackerOptions(),
             mode=mode,

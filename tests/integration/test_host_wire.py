@@ -97,26 +97,27 @@ async def online(
     "conformance-primary-host",
 )
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-async def test_host_connects_with_its_will_subscribes_and_only_then_is_born(
+async def test_host_connects_to_each_broker_with_its_will_subscribes_and_only_then_is_born(
     protocol: Protocol,
 ) -> None:
     five = protocol == "5"
-    async with recorders(1, five=five) as started, online(started, protocol):
-        kinds = [p.kind for p in started[0].connections[0].packets[:3]]
-        assert kinds == [CONNECT, SUBSCRIBE, PUBLISH]
-        connect, subscribe, publish = started[0].connections[0].packets[:3]
-        will = read_connect(connect)
-        assert will.protocol == (5 if five else 4)
-        assert will.clean
-        assert not will.session_expiry
-        assert (will.will_topic, will.will_qos, will.will_retain) == (STATE, 1, True)
-        told = json.loads(will.will_payload)
-        assert told == {"online": False, "timestamp": told["timestamp"]}
-        assert abs(now_ms() - told["timestamp"]) < 10_000
-        assert set(subscriptions(subscribe, five=five)) == {"spBv1.0/#", STATE}
-        birth = read_publish(publish, five=five)
-        assert (birth.topic, birth.qos, birth.retain) == (STATE, 1, True)
-        assert json.loads(birth.payload) == {"online": True, "timestamp": told["timestamp"]}
+    async with recorders(2, five=five) as started, online(started, protocol):
+        for recorder in started:
+            kinds = [p.kind for p in recorder.connections[0].packets[:3]]
+            assert kinds == [CONNECT, SUBSCRIBE, PUBLISH]
+            connect, subscribe, publish = recorder.connections[0].packets[:3]
+            will = read_connect(connect)
+            assert will.protocol == (5 if five else 4)
+            assert will.clean
+            assert not will.session_expiry
+            assert (will.will_topic, will.will_qos, will.will_retain) == (STATE, 1, True)
+            told = json.loads(will.will_payload)
+            assert told == {"online": False, "timestamp": told["timestamp"]}
+            assert abs(now_ms() - told["timestamp"]) < 10_000
+            assert set(subscriptions(subscribe, five=five)) == {"spBv1.0/#", STATE}
+            birth = read_publish(publish, five=five)
+            assert (birth.topic, birth.qos, birth.retain) == (STATE, 1, True)
+            assert json.loads(birth.payload) == {"online": True, "timestamp": told["timestamp"]}
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
