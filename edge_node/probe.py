@@ -17,6 +17,7 @@ from edge_node.pipeline.enumeration import Enumeration
 from edge_node.pipeline.scaling import make_scaling, scale_value
 from proto.control.device import Tag
 from proto.control.devices import DeviceDocument
+from proto.sparkplug.datatypes import DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class TagReading:
     """One tag.
 
     Attributes:
+        datatype: of the raw value.
         raw: what the device holds.
         value: in engineering units.
         reason: why there is no value; absent when there is.
@@ -40,6 +42,7 @@ class TagReading:
     """
 
     name: str
+    datatype: DataType
     unit: str | None
     raw: RawValue
     value: RawValue
@@ -127,8 +130,9 @@ async def read_device(document: DeviceDocument) -> Reading:
             for index, (info, raw) in enumerate(zip(infos, result.values, strict=True)):
                 tag = tags[info.name]
                 bad, doubt = result.bad.get(index), result.uncertain.get(index)
+                value = _engineering(tag, raw)
                 reading.tags.append(
-                    TagReading(tag.name, tag.unit, raw, _engineering(tag, raw), bad, doubt)
+                    TagReading(tag.name, info.datatype, tag.unit, raw, value, bad, doubt)
                 )
         reading.read_ms = since() - reading.connect_ms
     except DriverError as exc:

@@ -10,7 +10,8 @@ import trio
 
 from edge_node.drivers.base import ConfigError, RawValue
 from edge_node.errors import ConfigurationRejected
-from edge_node.probe import Reading, choose_tags, find_device, read_device
+from edge_node.probe import Reading, TagReading, choose_tags, find_device, read_device
+from edge_node.probe_text import LONGEST_SHOWN, format_bytes, format_value
 from proto.uns.payload import to_json
 
 EXIT_FAILED = 1
@@ -21,7 +22,11 @@ EXIT_CONFIGURATION = 2
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("device")
 @click.argument("tags", nargs=-1)
-@click.option("--frames/--no-frames", default=True, help="Show the bytes on the wire.")
+@click.option(
+    "--frames/--no-frames",
+    default=True,
+    help=f"Show the bytes on the wire, {LONGEST_SHOWN} of each message; --json has all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def read(*, config: Path, device: str, tags: tuple[str, ...], frames: bool, as_json: bool) -> None:
     """Read DEVICE of CONFIG once, all its TAGS or those named (globs do), and show what came.
@@ -47,22 +52,30 @@ def _show(reading: Reading, *, frames: bool) -> None:
     if frames:
         for frame in reading.frames:
             arrow = "->" if frame.direction == "sent" else "<-"
-            click.echo(f"{frame.at_ms:9.2f} ms {arrow} {frame.data.hex(' ')}")
+            click.echo(f"{frame.at_ms:9.2f} ms {arrow} {format_bytes(frame.data)}")
     if reading.error is not None:
         click.echo(reading.error, err=True)
         return
     width = max(len(tag.name) for tag in reading.tags)
     for tag in reading.tags:
-        shown = tag.reason if tag.reason is not None else f"{tag.value!r} {tag.unit or ''}"
-        if tag.reason is None and tag.raw != tag.value:
-            shown = f"{shown.rstrip()}  (raw {tag.raw!r})"
         state = "bad" if tag.reason else "stale" if tag.doubt else "good"
-        doubt = f"  ({tag.doubt})" if tag.doubt else ""
-        click.echo(f"{tag.name:{width}}  {state:4}  {shown.rstrip()}{doubt}")
+        click.echo(f"{tag.name:{width}}  {state:4}  {_describe(tag)}")
     click.echo(
         f"{reading.device}: {len(reading.tags)} tags in {reading.requests} requests,"
         f" connected in {reading.connect_ms:.1f} ms, read in {reading.read_ms:.1f} ms"
     )
+
+
+def _describe(tag: TagReading) -> str:
+    if tag.reason is not None:
+        return tag.reason
+    is_raw = tag.raw == tag.value
+    shown = format_value(tag.value, tag.datatype) if is_raw else repr(tag.value)
+    if tag.unit:
+        shown += f" {tag.unit}"
+    if not is_raw:
+        shown += f"  (raw {format_value(tag.raw, tag.datatype)})"
+    return f"{shown}  ({tag.doubt})" if tag.doubt else shown
 
 
 def _number(value: RawValue) -> object:
