@@ -53,6 +53,7 @@ def nexus(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_guides_example_passes_the_check(config: Path) -> None:
     done = nexus("check", str(config))
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{config}: no mistake, 1 device, 9 tags\n"
 
 
 def test_the_guides_example_reads_the_simulated_cpu(config: Path) -> None:

@@ -203,7 +203,8 @@ def test_check_prints_every_mistake_of_every_file_and_exits_with_2(write: Write)
     wrong = sound.with_name("wrong.toml")
     wrong.write_text("[node]\n", encoding="utf-8")
     result = CliRunner().invoke(check, [str(sound)])
-    assert (result.exit_code, result.output) == (0, "")
+    told = f"{sound}: no mistake, 1 device, 1 tag\n"
+    assert (result.exit_code, result.output) == (0, told)
     result = CliRunner().invoke(check, [str(wrong), str(sound), str(wrong)])
     assert result.exit_code == 2
     assert (
