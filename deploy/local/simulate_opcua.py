@@ -159,7 +159,7 @@ async def _serve(settings: PlantSettings, port: int, as_json: bool) -> None:
     _say("  s=Device1.Start, a method: batch (String), amount (Double) -> number (UInt32)")
     _say(f"  security {', '.join(settings.policies)}; user {settings.user or 'anonymous'}")
     _say(f"  certificate SHA-256 {fingerprint}")
-    _say("Stop with Ctrl-C.")
+    _say("Configuration for it: deploy/local/plant-opcua.toml. Stop with Ctrl-C.")
     if as_json:
         told = {"host": settings.bind, "ports": [port], "url": url, "fingerprint": fingerprint}
         print(json.dumps(told), flush=True)

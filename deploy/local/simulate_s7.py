@@ -111,7 +111,8 @@ def _serve_mixer(bind: str, port: int, as_json: bool) -> None:
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda *_: mixer.stop())
     port = server.listen(bind, port)
-    _say(f"Mixer on s7 tcp {bind}:{port}, rack 0 slot 1: DB1, M, I, Q, T, C. Stop with Ctrl-C.")
+    _say(f"Mixer on s7 tcp {bind}:{port}, rack 0 slot 1: DB1, M, I, Q, T, C.")
+    _say("Configuration for it: deploy/local/plant-s7.toml. Stop with Ctrl-C.")
     _tell(bind, [port], as_json)
     mixer.run()
     _say("Stopped.")
