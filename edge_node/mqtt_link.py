@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 import trio
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_node.errors import BrokerRefused, BrokerUnreachable
+from edge_node.mqtt_client import MqttClient, MqttWill, explain_end, explain_refusal
 from edge_node.mqtt_socket import Endpoint, LinkSocket, open_socket
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -37,44 +37,6 @@ class Message(NamedTuple):
 
 
 _WAIT_LIMIT = 1_000
-_DISCONNECT_WITH_WILL = 0x04
-_CONNACK_ADVICE = {
-    "Not authorized": "check mqtt.username, its password and the broker's access rules",
-    "Bad user name or password": "check mqtt.username and its password",
-    "Bad authentication method": "check mqtt.username and its password",
-    "Client identifier not valid": "check mqtt.client_id",
-    "Unsupported protocol version": "check mqtt.protocol",
-}
-
-
-class MqttWill:
-    """What the broker publishes when the connection ends without a DISCONNECT."""
-
-    __slots__ = ("payload", "qos", "retain", "topic")
-
-    def __init__(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
-        self.topic = topic
-        self.payload = payload
-        self.qos = qos
-        self.retain = retain
-
-
-class _Client(mqtt.Client):
-    """paho over a socket that somebody else opened."""
-
-    def __init__(self, endpoint: Endpoint, sock: LinkSocket) -> None:
-        five = endpoint.protocol == "5"
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=endpoint.client_id,
-            clean_session=None if five else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        self._opened = sock
-
-    def _create_socket(self) -> LinkSocket:
-        return self._opened
 
 
 class MqttConnection:
@@ -90,7 +52,7 @@ class MqttConnection:
         self.max_packet_bytes: int | None = None
         self._endpoint = endpoint
         self._sock = sock
-        self._client = client = _Client(endpoint, sock)
+        self._client = client = MqttClient(endpoint, sock, will)
         self._incoming, self._received = trio.open_memory_channel[Message](_WAIT_LIMIT)
         self._answered = trio.Event()
         self._refusal: str | None = None
@@ -100,12 +62,9 @@ class MqttConnection:
         self._writable = trio.Event()
         self._queued_bytes = 0
         self._unacknowledged: deque[mqtt.MQTTMessageInfo] = deque()
+        self._first_below_dollar: tuple[str, mqtt.MQTTMessageInfo] | None = None
         self._progress = trio.Event()
         self._subscriptions: dict[int, tuple[trio.Event, list[str]]] = {}
-        if endpoint.username is not None:
-            client.username_pw_set(endpoint.username, endpoint.password)
-        if will is not None:
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -150,6 +109,8 @@ class MqttConnection:
         if qos:
             # on_publish would be called for QoS 0 too and costs as much as the publishing itself.
             self._unacknowledged.append(info)
+            if self._first_below_dollar is None and topic.startswith("$"):
+                self._first_below_dollar = topic, info
             self._forget_acknowledged()
         self._queued_bytes += len(payload)
         if self._queued_bytes > MAX_QUEUED_BYTES:
@@ -205,10 +166,7 @@ class MqttConnection:
             await self.wait_settled()
         self._leaving = True
         if not self._lost.is_set():
-            reason = None
-            if self._endpoint.protocol == "5" and with_will:
-                reason = ReasonCode(PacketTypes.DISCONNECT, identifier=_DISCONNECT_WITH_WILL)
-            self._client.disconnect(reason)
+            self._client.say_goodbye(with_will=with_will)
             with trio.move_on_after(timeout_s):
                 await self._lost.wait()
         self._end("left")
@@ -221,7 +179,7 @@ class MqttConnection:
         """Close at once with a DISCONNECT, as far as the socket takes it: no will is published."""
         if not self._lost.is_set():
             self._leaving = True
-            self._client.disconnect()
+            self._client.say_goodbye()
             self._client.loop_write()
         self._end("left")
 
@@ -239,31 +197,12 @@ class MqttConnection:
         finally:
             self._end("closed")
 
-    def _open(self) -> None:
-        """Hand the socket to paho, which queues CONNECT."""
-        endpoint = self._endpoint
-        if endpoint.protocol == "5":
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = 0
-            self._client.connect(
-                endpoint.host,
-                endpoint.port,
-                endpoint.keep_alive_s,
-                clean_start=True,
-                properties=properties,
-            )
-        else:
-            self._client.connect(endpoint.host, endpoint.port, endpoint.keep_alive_s)
-
     async def _wait_accepted(self) -> None:
         with trio.move_on_after(CONNECT_TIMEOUT_S):
             await self._answered.wait()
         if self._refusal is not None:
-            advice = _CONNACK_ADVICE.get(self._refusal)
-            raise BrokerRefused(
-                f"{self._endpoint}: broker refused the connection: {self._refusal}"
-                + (f"; {advice}" if advice else "")
-            )
+            why = explain_refusal(self._refusal)
+            raise BrokerRefused(f"{self._endpoint}: broker refused the connection: {why}")
         if self._lost.is_set():
             raise BrokerUnreachable(
                 f"{self._endpoint}: connection closed before it was accepted: {self._reason}"
@@ -315,10 +254,10 @@ class MqttConnection:
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._end(mqtt.error_string(rc))
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, advice: str = "") -> None:
         if self._lost.is_set():
             return
-        self._reason = self._sock.failure or reason
+        self._reason = (self._sock.failure or reason) + advice
         self._lost.set()
         self._progress.set()
         self._answered.set()
@@ -348,14 +287,25 @@ class MqttConnection:
         _userdata: object,
         flags: mqtt.DisconnectFlags,
         reason: ReasonCode,
-        _properties: Properties | None,
+        properties: Properties | None,
     ) -> None:
         if self._leaving:
             self._end("left")
-        elif flags.is_disconnect_packet_from_server:
-            self._end(f"broker disconnected: {reason.getName()}")
         else:
-            self._end(f"connection lost: {reason.getName()}")
+            told = flags.is_disconnect_packet_from_server
+            self._end(explain_end(reason, properties, told=told), self._advise())
+
+    def _advise(self) -> str:
+        """Return what may have had the broker hang up: some do so at a topic that begins with $."""
+        if self._first_below_dollar is None:
+            return ""
+        topic, info = self._first_below_dollar
+        if info.is_published():
+            return ""
+        return (
+            f"; it had not taken {topic!r} yet: where the broker refuses topics that begin"
+            " with '$', choose another node.topic_prefix"
+        )
 
     def _on_message(
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
@@ -407,7 +357,7 @@ async def connect(
         raise
     nursery.start_soon(connection.run)
     try:
-        connection._open()  # noqa: SLF001  # one module, two halves of a constructor
+        connection._client.open()  # noqa: SLF001  # one module, two halves of a constructor
         await connection._wait_accepted()  # noqa: SLF001  # same
     except BaseException:
         connection.leave()

@@ -17,7 +17,8 @@ import trio
 from edge_node.bd_seq import BdSeqFile
 from edge_node.counters import Counters
 from edge_node.errors import BrokerError, BrokerRefused, BrokerUnreachable, StateUnavailable
-from edge_node.mqtt_link import Message, MqttConnection, MqttWill, connect
+from edge_node.mqtt_client import MqttWill
+from edge_node.mqtt_link import Message, MqttConnection, connect
 from edge_node.mqtt_socket import Endpoint
 from edge_node.publisher import Publisher
 from edge_node.server_walk import ServerWalk

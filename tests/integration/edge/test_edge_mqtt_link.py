@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from edge_node.errors import BrokerRefused, BrokerUnreachable
-from edge_node.mqtt_link import MqttWill, connect
+from edge_node.mqtt_client import MqttWill
+from edge_node.mqtt_link import connect
 from edge_node.mqtt_socket import Endpoint
 from tests.integration.edge.edge_broker import Broker, Watcher
 
@@ -174,6 +175,45 @@ async def test_refused_credentials_are_told(
         no_will,
     )
     await connection.disconnect()
+
+
+HANGING_UP = {
+    "3.1.1": (b"\x20\x02\x00\x00", b"", "connection lost: Unspecified error"),
+    "5": (
+        b"\x20\x03\x00\x00\x00",
+        b"\xe0\x10\x80\x0e\x1f\x00\x0bno $ topics",
+        "broker disconnected: Unspecified error, no $ topics",
+    ),
+}
+"""What a broker accepts a connection with, how it ends it, and what is told of that."""
+
+
+@pytest.mark.parametrize("protocol", HANGING_UP)
+@pytest.mark.parametrize("topic", ["$nexus/status", "status"])
+async def test_a_broker_that_hangs_up_at_a_topic_below_dollar_is_told_with_what_to_do(
+    nursery: trio.Nursery, protocol: str, topic: str
+) -> None:
+    connack, farewell, said = HANGING_UP[protocol]
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1000)
+        await stream.send_all(connack)
+        await stream.receive_some(1000)
+        await stream.send_all(farewell)
+        await stream.aclose()
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, serve, listeners)
+    port = listeners[0].socket.getsockname()[1]
+    place = Endpoint("127.0.0.1", port, "x", protocol=protocol)  # type: ignore[arg-type]
+    connection = await connect(nursery, place, no_will)
+    connection.publish(topic, b"{}", qos=1)
+    with trio.fail_after(30):
+        reason = await connection.wait_lost()
+    advice = f"; it had not taken {topic!r} yet: where the broker refuses topics that begin with"
+    assert reason.startswith(said)
+    assert (advice in reason) is topic.startswith("$")
+    nursery.cancel_scope.cancel()
 
 
 async def serve_deaf_broker(stream: trio.SocketStream) -> None:
