@@ -10,7 +10,9 @@ from edge_node.drivers.base import (
     QUALITY_BAD,
     QUALITY_GOOD,
     QUALITY_UNCERTAIN,
+    OpcQuality,
     RawValue,
+    Reason,
 )
 from edge_node.drivers.opcua.kinds import convert
 from edge_node.drivers.opcua.points import Point
@@ -100,7 +102,9 @@ class Taker:
         try:
             value = self._value_of(point, sample)
         except ValueError as exc:
-            return Taken(None, timestamp_ms, QUALITY_BAD, f"{point.address}: {exc}")
+            quality = OpcQuality.WAITING if sample.value is None else OpcQuality.CONFIG_ERROR
+            reason = Reason(f"{point.address}: {exc}", quality)
+            return Taken(None, timestamp_ms, QUALITY_BAD, reason)
         if is_good(status):
             return Taken(value, timestamp_ms, QUALITY_GOOD)
         return Taken(value, timestamp_ms, QUALITY_UNCERTAIN, describe_status(status))

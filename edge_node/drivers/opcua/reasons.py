@@ -7,6 +7,8 @@ from typing import Final
 from asyncua.ua import StatusCodes
 from asyncua.ua.status_codes import get_name_and_doc
 
+from edge_node.drivers.base import OpcQuality, Reason
+
 _SEVERITY: Final = 0xC000_0000
 _CODE_BITS: Final = 0xFFFF_0000
 """The rest are information bits (OPC 10000-4 7.39)."""
@@ -32,6 +34,40 @@ _NODE_REASONS: Final[Mapping[int, str]] = {
     StatusCodes.BadInvalidArgument: "an argument is not what the method takes",
     StatusCodes.BadNotExecutable: "the method cannot be called now",
 }
+
+_QUALITIES: Final[Mapping[OpcQuality, frozenset[int]]] = {
+    OpcQuality.CONFIG_ERROR: frozenset(
+        {
+            StatusCodes.BadConfigurationError,
+            StatusCodes.BadNodeIdUnknown,
+            StatusCodes.BadNodeIdInvalid,
+            StatusCodes.BadAttributeIdInvalid,
+            StatusCodes.BadIndexRangeInvalid,
+            StatusCodes.BadIndexRangeNoData,
+            StatusCodes.BadNoMatch,
+            StatusCodes.BadNotReadable,
+            StatusCodes.BadNotSupported,
+            StatusCodes.BadTypeMismatch,
+            StatusCodes.BadUserAccessDenied,
+        }
+    ),
+    OpcQuality.NOT_CONNECTED: frozenset({StatusCodes.BadNotConnected}),
+    OpcQuality.DEVICE_FAILURE: frozenset(
+        {StatusCodes.BadDeviceFailure, StatusCodes.BadInternalError}
+    ),
+    OpcQuality.SENSOR_FAILURE: frozenset({StatusCodes.BadSensorFailure}),
+    OpcQuality.COMM_FAILURE: frozenset(
+        {
+            StatusCodes.BadCommunicationError,
+            StatusCodes.BadNoCommunication,
+            StatusCodes.BadTimeout,
+            StatusCodes.BadTooManyMonitoredItems,
+        }
+    ),
+    OpcQuality.OUT_OF_SERVICE: frozenset({StatusCodes.BadOutOfService}),
+    OpcQuality.WAITING: frozenset({StatusCodes.BadWaitingForInitialData}),
+}
+"""What kind of trouble a node is in; the data access statuses are those of OPC 10000-8 6.3."""
 
 _SERVER_REASONS: Final[Mapping[int, str]] = {
     StatusCodes.BadSecurityPolicyRejected: "the server does not accept the security policy",
@@ -133,11 +169,13 @@ def describe_status(status: int) -> str:
     return f"{name} (0x{code:08X})"
 
 
-def explain_node(status: int) -> str:
-    """Return what a status means for one node."""
-    meaning = _NODE_REASONS.get(plain_code(status))
+def explain_node(status: int) -> Reason:
+    """Return what a status means for one node, with what kind of trouble that is."""
+    code = plain_code(status)
+    meaning = _NODE_REASONS.get(code)
     named = describe_status(status)
-    return named if meaning is None else f"{meaning}: {named}"
+    quality = next((kind for kind, codes in _QUALITIES.items() if code in codes), OpcQuality.BAD)
+    return Reason(named if meaning is None else f"{meaning}: {named}", quality)
 
 
 def explain_server(status: int) -> str:

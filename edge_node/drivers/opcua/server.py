@@ -16,8 +16,10 @@ from edge_node.drivers.base import (
     QUALITY_GOOD,
     QUALITY_UNCERTAIN,
     DeviceUnreachable,
+    OpcQuality,
     PollResult,
     RawValue,
+    Reason,
     RequestRejected,
     Trace,
 )
@@ -209,7 +211,9 @@ class Server:
         now = time.monotonic()
         for item, node in zip(items, nodes, strict=True):
             if isinstance(node, str):
-                self.inbox.bad(item.point.group)[item.point.index] = f"{item.point.address}: {node}"
+                quality = node.quality if isinstance(node, Reason) else OpcQuality.BAD
+                reason = Reason(f"{item.point.address}: {node}", quality)
+                self.inbox.bad(item.point.group)[item.point.index] = reason
                 item.postpone(now)
             else:
                 item.node = node

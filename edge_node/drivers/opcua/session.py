@@ -14,7 +14,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from edge_node.drivers.base import DeviceUnreachable, NoAnswer, NotUnderstood
+from edge_node.drivers.base import DeviceUnreachable, NoAnswer, NotUnderstood, OpcQuality, Reason
 from edge_node.drivers.opcua.nodes import (
     ROOT,
     Address,
@@ -205,7 +205,7 @@ class Session:
                 else:
                     paths.append((index, self._wire_path(address)))
             except UnknownNamespace as exc:
-                found[index] = str(exc.args[0])
+                found[index] = Reason(str(exc.args[0]), OpcQuality.CONFIG_ERROR)
         size = self.limit("translate")
         for start in range(0, len(paths), size):
             batch = paths[start : start + size]

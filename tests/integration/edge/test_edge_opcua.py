@@ -18,6 +18,8 @@ from tests.integration.opcua_rig import URI, OpcUaServer, add_variable, plain_no
 
 pytestmark = pytest.mark.trio
 
+COMMANDS = "$nexus/cmd/plant/line-1"
+
 
 async def press_nodes(server: Any, index: int) -> None:
     await plain_nodes(server, index)
@@ -170,3 +172,49 @@ async def test_structures_are_born_as_templates_and_tables_and_methods_called_by
         heard.command("DCMD", [Metric("load", DataType.DATASET, recipe)], "machine")
         await wait_until(lambda: CALLS == [("jam", 3)])
         await heard.wait_value("machine", "load", recipe)
+
+
+async def test_what_is_written_to_a_server_is_read_back_where_that_is_wanted(
+    edge_broker: Broker, heard: Listener, server: OpcUaServer, tmp_path: Path
+) -> None:
+    device = press_device(server.url)
+    for tag in device["tags"]:
+        if tag.get("writable"):
+            tag["read_back"] = True
+    async with running(node_document(edge_broker, tmp_path, device)):
+        await heard.wait("DBIRTH")
+        written = [
+            Metric("temp", DataType.DOUBLE, 30.25),  # followed
+            Metric("name", DataType.STRING, "stamp"),  # polled
+        ]
+        heard.command("DCMD", written, "press")
+        for metric in written:
+            topic = f"{COMMANDS}/press/{metric.name}/result"
+            told = await heard.wait_json(topic, lambda d: d["ok"])
+            assert (told["outcome"], told["value"]) == ("verified", metric.value)
+
+
+async def test_the_status_tells_what_kind_of_trouble_a_node_is_in(
+    edge_broker: Broker, heard: Listener, server: OpcUaServer, tmp_path: Path
+) -> None:
+    device = press_device(server.url)
+    device["tags"] += [
+        {"name": "lost way", "address": "/Objects/2:nothing", "datatype": "int16"},
+        {"name": "lost name", "address": "nsu=urn:nowhere;s=x", "datatype": "int16"},
+        {"name": "text", "address": f"nsu={URI};s=name", "datatype": "double"},
+    ]
+    async with running(node_document(edge_broker, tmp_path, device)):
+        await heard.wait("DBIRTH")
+        broken = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadSensorFailure))
+        await trio.to_thread.run_sync(server.write_data, "count", broken)
+        status = await heard.wait_json(
+            "$nexus/status/plant/line-1",
+            lambda d: "count" in d["devices"]["press"]["problem_qualities"],
+        )
+        assert status["devices"]["press"]["problem_qualities"] == {
+            "count": 16,
+            "nowhere": 4,
+            "lost way": 4,
+            "lost name": 4,
+            "text": 4,
+        }

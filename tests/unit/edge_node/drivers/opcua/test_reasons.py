@@ -1,6 +1,7 @@
 import pytest
 from asyncua.ua import StatusCodes
 
+from edge_node.drivers.base import OpcQuality
 from edge_node.drivers.opcua.reasons import (
     describe_status,
     explain_node,
@@ -45,3 +46,21 @@ def test_information_bits_do_not_change_what_a_status_means() -> None:
     assert is_uncertain(0x40900000 | overflow)
     assert not is_good(0xC0000000)
     assert plain_code(StatusCodes.BadNodeIdUnknown | overflow) == StatusCodes.BadNodeIdUnknown
+
+
+@pytest.mark.parametrize(
+    ("code", "quality"),
+    [
+        (StatusCodes.BadNodeIdUnknown, OpcQuality.CONFIG_ERROR),
+        (StatusCodes.BadUserAccessDenied, OpcQuality.CONFIG_ERROR),
+        (StatusCodes.BadNotConnected, OpcQuality.NOT_CONNECTED),
+        (StatusCodes.BadDeviceFailure, OpcQuality.DEVICE_FAILURE),
+        (StatusCodes.BadSensorFailure | 0x0400, OpcQuality.SENSOR_FAILURE),
+        (StatusCodes.BadNoCommunication, OpcQuality.COMM_FAILURE),
+        (StatusCodes.BadOutOfService, OpcQuality.OUT_OF_SERVICE),
+        (StatusCodes.BadWaitingForInitialData, OpcQuality.WAITING),
+        (StatusCodes.Bad, OpcQuality.BAD),
+    ],
+)
+def test_a_status_tells_what_kind_of_trouble_a_node_is_in(code: int, quality: OpcQuality) -> None:
+    assert explain_node(code).quality is quality
