@@ -17,6 +17,8 @@ from tests.integration.edge.edge_broker import Broker
 
 pytestmark = pytest.mark.trio
 
+COMMANDS = "$nexus/cmd/plant/line-1"
+
 
 @pytest.fixture
 def server() -> Iterator[S7Server]:
@@ -104,3 +106,30 @@ async def test_a_cpu_is_born_published_written_lost_and_found(
         server.listen("127.0.0.1", port)
         again = await heard.wait("DBIRTH", 2)
         assert again.metric("recipe").value == "Plum"
+
+
+async def test_what_is_written_to_a_cpu_is_read_back_where_that_is_wanted(
+    edge_broker: Broker, heard: Listener, server: S7Server, tmp_path: Path
+) -> None:
+    Mixer(server).scan()
+    device = mixer_device(server.listen("127.0.0.1", 0))
+    wanted = {"setpoint": 80.1, "running": False, "recipe": "Plum", "temps": [1.5, 2.5, 3.5]}
+    for tag in device["tags"]:
+        if tag["name"] in wanted:
+            tag["read_back"] = True
+    async with running(node_document(edge_broker, tmp_path, device)):
+        await heard.wait("DBIRTH")
+        heard.command(
+            "DCMD",
+            [
+                Metric("setpoint", DataType.FLOAT, 80.1),
+                Metric("running", DataType.BOOLEAN, False),
+                Metric("recipe", DataType.STRING, "Plum"),
+                Metric("temps", DataType.FLOAT_ARRAY, [1.5, 2.5, 3.5]),
+            ],
+            "mixer",
+        )
+        for tag, value in wanted.items():
+            told = await heard.wait_json(f"{COMMANDS}/mixer/{tag}/result", lambda d: d["ok"])
+            assert told["outcome"] == "verified", tag
+            assert told["value"] == pytest.approx(value), tag
