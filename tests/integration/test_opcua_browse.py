@@ -112,6 +112,12 @@ def test_globs_depth_and_a_start_narrow_what_is_found(config: Path) -> None:
     assert sorted(row["name"] for row in browse(config, *start)) == ["Count", "Curve", "Temp"]
 
 
+def test_a_start_that_is_not_there_is_told(config: Path) -> None:
+    done = nexus("edge", "browse", str(config), "press", "--from", f"nsu={URI};s=nowhere")
+    assert done.returncode == 1
+    assert f"nsu={URI};s=nowhere: the server does not take this node id" in done.stderr
+
+
 @pytest.mark.complaint("listed-by-hand")
 def test_te_18529_what_is_found_can_be_imported_and_read(
     config: Path, server: OpcUaServer, tmp_path: Path

@@ -368,7 +368,9 @@ async def test_a_write_that_does_not_stay_is_refused_when_it_is_read_back(
 async def test_a_server_that_is_not_there_is_told_by_its_address() -> None:
     url = f"opc.tcp://127.0.0.1:{free_port()}"
     driver = make_driver(url, TEMP)
-    with pytest.raises(DeviceUnreachable, match=r"press: opc\.tcp://127\.0\.0\.1:\d+ cannot be"):
+    with pytest.raises(
+        DeviceUnreachable, match=r"press: .*:\d+ cannot be reached: Connection refused"
+    ):
         await driver.open()
     await driver.aclose()
 

@@ -18,6 +18,7 @@ from edge_node.drivers.opcua.connection import connect, disconnect, load_credent
 from edge_node.drivers.opcua.kinds import BY_CODE, EXTENSION_OBJECT
 from edge_node.drivers.opcua.loop import AsyncioLoop
 from edge_node.drivers.opcua.nodes import Address, name_node
+from edge_node.drivers.opcua.reasons import explain_node, is_good
 from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.structures import Layout
 from edge_node.drivers.opcua.typefinder import find_built_in, find_layout
@@ -115,6 +116,7 @@ class _Walker:
     def __init__(self, session: Session, walk: Walk) -> None:
         self._session = session
         self._walk = walk
+        self._where = walk.start or "Objects"
         self._found = Found(session.product, session.profile.name)
         self._kinds: dict[Any, int] = {}
         self._layouts: dict[Any, Layout | None] = {}
@@ -174,6 +176,9 @@ class _Walker:
             while waiting:
                 more: list[tuple[Any, str]] = []
                 for result, path in waiting:
+                    if not path and not is_good(result.StatusCode.value):
+                        why = explain_node(result.StatusCode.value)
+                        raise DeviceUnreachable(f"{self._where}: {why}")
                     found += [(path, reference) for reference in result.References or ()]
                     if result.ContinuationPoint:
                         more.append((result.ContinuationPoint, path))

@@ -6,6 +6,7 @@ asyncio. Says in plain words which step failed and what can be done. Knows nothi
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -310,7 +311,7 @@ class _Connector:
         except ua.UaStatusCodeError as exc:
             raise CannotConnect(f"{self._where}: {self._explain(exc.code, what)}") from exc
         except OSError as exc:
-            reason = exc.strerror or str(exc) or "the connection was closed"
+            reason = _name_failure(exc)
             if certificate and self._credentials.own is not None:
                 reason = f"{reason}; {self._certificate_advice()}"
             what = "cannot be reached" if exc.errno is not None else f"did not {what}"
@@ -339,3 +340,10 @@ def _list_offers(endpoints: list[ua.EndpointDescription]) -> str:
         for e in endpoints
     }
     return ", ".join(sorted(offers)) or "nothing over opc.tcp"
+
+
+def _name_failure(exc: OSError) -> str:
+    """Return the system's words for it; asyncio puts the address in their place."""
+    if exc.errno is not None and not isinstance(exc, socket.gaierror):
+        return os.strerror(exc.errno)
+    return exc.strerror or str(exc) or "the connection was closed"
