@@ -73,12 +73,11 @@ async def test_a_node_starts_with_its_last_configuration_without_a_host(
 ) -> None:
     document = node_document(edge_broker, tmp_path, remote=REMOTE)
     async with running(document):
-        await heard.wait("NBIRTH")
-        heard.watcher.publish(  # not retained: nobody tells it again
-            f"{BASE}/remote",
-            json.dumps({"revision": 1, "device": press(plc, "remote")}).encode(),
-        )
+        configure(heard, "remote", press(plc, "remote"))
         await heard.wait("DBIRTH", device="remote")
+    topic = f"{BASE}/remote"
+    heard.watcher.publish(topic, b"", retain=True)  # while it is away: nobody tells it again
+    await heard.watcher.wait_for(lambda seen: any(m.topic == topic and not m.payload for m in seen))
     async with running(document):
         birth = await heard.wait("DBIRTH", 2, device="remote")
         assert birth.values()["count"] == 7
