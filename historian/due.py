@@ -9,12 +9,34 @@ MOST_BUCKETS: Final = 1_500
 """Of one metric and step in one go; a longer past is made up piece by piece."""
 
 
+GRACE_MS: Final = 5_000
+"""Buckets are made so long after their end: most of what is on its way has arrived by then."""
+
+
+def find_made_until(now_ms: int) -> int:
+    """Begin of the first minute that may have no bucket yet: all before it may have theirs."""
+    until_ms = now_ms - GRACE_MS
+    return until_ms - until_ms % STEPS_MS[0]
+
+
 class Span(NamedTuple):
     """Buckets of one metric, from the begin of one to the begin of another, milliseconds."""
 
     metric_id: int
     low_ms: int
     high_ms: int
+
+
+def split_span(span: Span, step_ms: int, until_ms: int) -> list[Span]:
+    """The buckets that a time falls into and that ended before ``until_ms``, in pieces."""
+    low_ms = span.low_ms - span.low_ms % step_ms
+    end_ms = min(until_ms, span.high_ms + step_ms)
+    end_ms -= end_ms % step_ms
+    piece_ms = MOST_BUCKETS * step_ms
+    return [
+        Span(span.metric_id, at_ms, min(at_ms + piece_ms, end_ms))
+        for at_ms in range(low_ms, end_ms, piece_ms)
+    ]
 
 
 class DueBuckets:

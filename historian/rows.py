@@ -40,7 +40,7 @@ class Rows:
         full: rows that are newer than all before of their metric, and not plain.
         staged: full rows that may be there already.
         latest: per metric the newest of the full and staged rows.
-        oldest: per metric the time of the oldest of them, milliseconds.
+        oldest: per metric the time of the oldest of the full rows, milliseconds.
         newest_ms: time of the newest row of all.
         days: UTC days since the epoch that the rows fall on.
         refused: points that cannot be stored: no such time, no such value, no such metric.
@@ -101,7 +101,7 @@ class Rows:
         self.days.add(time_ms // 86_400_000)
         self.newest_ms = max(self.newest_ms, time_ms)
         known_ms = self.oldest.get(metric_id)
-        if known_ms is None or time_ms < known_ms:
+        if not staged and (known_ms is None or time_ms < known_ms):
             self.oldest[metric_id] = time_ms
 
     @property

@@ -56,8 +56,8 @@ class SideTables:
         full = self._full
         for metric_id, row in rows.latest.items():
             known = full.get(metric_id)
-            # Batches are not committed in their order. Metric and time stand at the begin.
-            if known is None or row[2:18] >= known[2:18]:
+            # Batches are not committed in their order. At these places stands the time.
+            if known is None or row[14:22] >= known[14:22]:
                 full[metric_id] = row
         if self._plain or full:
             self._wake()

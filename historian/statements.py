@@ -59,6 +59,50 @@ INSERT_MISSING_OF_RANGE: Final = f"""
 """The same for a whole batch: all that is there in its time is read once. A look for each row would
 take the columnstore apart once a row."""
 
+
+def note_due(insert: str) -> str:
+    """An INSERT of samples that also notes which rollups it touches, and gives how many it stored.
+
+    Both are in one statement, so no crash can come between them.
+    """
+    return f"""
+        WITH stored AS ({insert} RETURNING metric_id, time),
+        due AS (
+            INSERT INTO historian.rollup_due (metric_id, low, high)
+            SELECT metric_id, min(time), max(time) FROM stored GROUP BY metric_id
+        )
+        SELECT count(*) FROM stored
+    """  # noqa: S608  # statements of ours
+
+
+STORE_MISSING: Final = note_due(INSERT_MISSING)
+STORE_MISSING_OF_RANGE: Final = note_due(INSERT_MISSING_OF_RANGE)
+
+NOTE_LATE: Final = """
+    INSERT INTO historian.rollup_due (metric_id, low, high)
+    SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::timestamptz[])
+"""
+
+READ_DUE: Final = """
+    SELECT d.metric_id, d.low, next.time AS high, d.due_ids
+    FROM (
+        SELECT metric_id, min(low) AS low, max(high) AS high, array_agg(due_id) AS due_ids
+        FROM (
+            SELECT * FROM historian.rollup_due WHERE low < $1 ORDER BY due_id LIMIT $2
+        ) AS oldest
+        GROUP BY metric_id
+    ) AS d
+    LEFT JOIN LATERAL (
+        SELECT s.time FROM historian.sample AS s
+        WHERE s.metric_id = d.metric_id AND s.time > d.high
+        ORDER BY s.time LIMIT 1
+    ) AS next ON true
+    ORDER BY d.metric_id
+"""
+"""A value holds until the next sample: up to there buckets are others now."""
+
+FORGET_DUE: Final = "DELETE FROM historian.rollup_due WHERE due_id = ANY ($1::bigint[])"
+
 UPSERT_CURRENT: Final = f"""
     INSERT INTO historian.current_value ({_COLUMNS})
     SELECT DISTINCT ON (a.metric_id) {_FROM_ARRIVING}

@@ -4,21 +4,24 @@ What is copied is new; what may be there already, and what is tried again after 
 nobody knows the outcome, goes in where it is missing. Knows no lanes and no retries.
 """
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
 
 from historian.database import Connection, explain_errors
+from historian.due import find_made_until
 from historian.errors import BatchRejected
-from historian.plain import PLAIN_COLUMNS, PlainRows
+from historian.plain import NO_ROWS, PLAIN_COLUMNS, PlainRows
 from historian.rows import FULL_COLUMNS, Rows, join_full
 from historian.statements import (
     COMPRESS_DIRECTLY,
-    INSERT_MISSING,
-    INSERT_MISSING_OF_RANGE,
     LOCK_CHECKS,
+    NOTE_LATE,
     READ_RANGE,
+    STORE_MISSING,
+    STORE_MISSING_OF_RANGE,
 )
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -56,7 +59,8 @@ class SampleStore:
         # By metric and time: an index is walked in order, and the columnstore has little to sort.
         plain, full = rows.plain, rows.full
         direct = self._is_dense(plain)
-        if not full and not direct:
+        late = find_late(rows, time.time_ns() // 1_000_000)
+        if not full and not direct and not late:
             await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
             return
         session = await connection.open()
@@ -68,6 +72,8 @@ class SampleStore:
                     await session.execute(COMPRESS_DIRECTLY)
                 if len(plain):
                     await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
+                if late:
+                    await session.execute(NOTE_LATE, *zip(*late, strict=True))
 
     def _is_dense(self, plain: PlainRows) -> bool:
         # A batch of the columnstore holds one metric: few rows each would take more room than in
@@ -96,15 +102,15 @@ class SampleStore:
                 if self._shared:
                     await session.execute(LOCK_CHECKS)
                 if len(plain) < _WHOLE or full:
-                    tag = await session.execute(INSERT_MISSING)
+                    stored = await session.fetchval(STORE_MISSING)
                 else:
                     for statement in READ_RANGE:
                         await session.execute(statement)
                     times = plain.time_ms
-                    tag = await session.execute(
-                        INSERT_MISSING_OF_RANGE, _to_time(times.min()), _to_time(times.max())
+                    stored = await session.fetchval(
+                        STORE_MISSING_OF_RANGE, _to_time(times.min()), _to_time(times.max())
                     )
-        return int(tag.rpartition(" ")[2])
+        return int(stored)
 
     async def insert_accepted(
         self, connection: Connection, plain: PlainRows, full: list[bytes]
@@ -153,6 +159,29 @@ class SampleStore:
     def forget_days(self) -> None:
         """A partition may have been dropped behind our back."""
         self._days.clear()
+
+
+def find_late(rows: Rows, now_ms: int) -> list[tuple[int, datetime, datetime]]:
+    """Of live rows, those whose rollups may have been made already: metric, oldest, newest.
+
+    Live rows are seldom so late; where none is, this costs one look at the times.
+    """
+    made_ms = find_made_until(now_ms)
+    times = rows.plain.time_ms
+    late = rows.plain[times < made_ms] if len(times) and times.min() < made_ms else NO_ROWS
+    oldest = late.oldest()
+    found = dict(
+        zip(
+            oldest.metric_id.tolist(),
+            zip(oldest.time_ms.tolist(), late.newest().time_ms.tolist(), strict=True),
+            strict=True,
+        )
+    )
+    for metric_id, time_ms in rows.oldest.items():
+        if time_ms < made_ms:
+            low_ms, high_ms = found.get(metric_id, (time_ms, time_ms))
+            found[metric_id] = min(low_ms, time_ms), max(high_ms, made_ms)
+    return [(metric_id, _to_time(low), _to_time(high)) for metric_id, (low, high) in found.items()]
 
 
 def _to_time(time_ms: int) -> datetime:

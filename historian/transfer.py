@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from historian.errors import BatchRejected, StorageUnavailable
-from historian.statements import INSERT_MISSING
+from historian.statements import STORE_MISSING
 
 COLUMNS: Final = (
     "time",
@@ -157,8 +157,8 @@ def store_rows(url: str, statement: str, feed: Callable[[psycopg.Copy], None]) -
             found = cursor.rowcount
             cursor.execute("ANALYZE arriving")
             cursor.execute(_DAYS)
-            cursor.execute(INSERT_MISSING.encode())
-            return found, cursor.rowcount
+            new = cursor.execute(STORE_MISSING.encode()).fetchone()
+            return found, 0 if new is None else int(new[0])
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise BatchRejected(f"import: {str(error).strip()}") from error
 

@@ -107,6 +107,7 @@ async def test_writer_is_all_that_a_historian_needs(
         node.publish(MessageType.DDATA, [level(None, at + 2)], "filler")
         await settled(historian, 5)
         assert historian.counters.points_dropped == 0
+        await historian._rollups.make_again(now_ms())
         await historian._rollups.make(now_ms())
         connection = Connection(accounts.url("writer"), "test-retention")
         await Maintenance(connection).apply_retention()

@@ -1,18 +1,35 @@
 """Rollups: made when a bucket ends, made again when late samples come, the same on every server."""
 
+import os
+import signal
+import sys
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
+from deploy.local.broker import MqttBroker
+from deploy.local.checkout import ROOT
+from deploy.local.process import Process
 from historian.database import Connection
+from historian.plain import PlainRows
 from historian.rollups import Rollups
 from historian.rows import Rows
 from historian.schema.migrate import migrate, normalize_url
-from tests.integration.historian_rig import query
+from historian.statements import CHECK_SETUP
+from historian.store import SampleStore
+from proto.sparkplug.codec import Metric
+from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.topics import MessageType, NodeId
+from tests.integration.historian_rig import edge_node, query, running, until
 
 pytestmark = pytest.mark.asyncio
 
+LINE = NodeId("plant", "line")
+STATUS = "$nexus/historian/killed/status"
 START = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
 
@@ -80,4 +97,93 @@ async def test_restart_goes_on_where_the_last_one_stopped(database: str) -> None
     rows = query(database, "SELECT bucket, last FROM historian.rollup_1m ORDER BY bucket")
     assert [row["last"] for row in rows] == [1.0, 1.0, 2.0]
     assert query(database, "SELECT * FROM historian.missing_rollups(interval '1 minute')") == []
+    await connection.close()
+
+
+async def test_late_sample_is_rolled_up_though_the_historian_was_killed_before(
+    database: str, mqtt_broker: MqttBroker, tmp_path: Path
+) -> None:
+    connection = Connection(normalize_url(database), "test-rollups")
+    rollups = Rollups(connection)
+    for minute, value in ((0, 1.0), (3, 3.0)):
+        rollups.take(put(database, minute, value))
+    await rollups.make(at_ms(10))
+    await connection.close()
+    minutes = "SELECT bucket, last, count FROM historian.rollup_1m ORDER BY bucket"
+    before = query(database, minutes)
+    assert [row["last"] for row in before][:4] == [1.0, 1.0, 1.0, 3.0]
+
+    process = Process(
+        "historian",
+        [
+            sys.executable,
+            "-m",
+            "deploy.local.cli",
+            "historian",
+            "--id",
+            "killed",
+            "--status-interval",
+            "0.2",
+        ],
+        log=tmp_path / "log",
+        env={
+            **os.environ,
+            "NEXUS_DATABASE_URL": database,
+            "NEXUS_MQTT_URL": mqtt_broker.url,
+            "PYTHONPATH": str(ROOT),
+        },
+    )
+    try:
+        # While the table is held no rollup is made: the historian dies between commit and rollup.
+        with psycopg.connect(database) as holder, edge_node(mqtt_broker, LINE) as node:
+            holder.execute("LOCK TABLE historian.rollup IN EXCLUSIVE MODE")
+            statuses: list[str] = []
+            node.client.message_callback_add(
+                STATUS, lambda _c, _u, message: statuses.append(message.payload.decode())
+            )
+            node.client.subscribe(STATUS, 1)
+            await until(
+                lambda: statuses and '"connecting"' not in statuses[-1], "the historian's status"
+            )
+            node.birth()
+            tag = Metric("level", DataType.DOUBLE, 9.0, at_ms(1.5), alias=1, is_historical=True)
+            node.publish(MessageType.DBIRTH, [tag], "filler")
+            await until(
+                lambda: query(database, "SELECT FROM historian.sample WHERE value = 9"),
+                "the late sample",
+            )
+            os.kill(process.pid, signal.SIGKILL)
+            await until(lambda: process.poll() is not None)
+    finally:
+        process.stop(grace_s=5)
+    assert query(database, minutes) == before
+    async with running(mqtt_broker, database):
+        await until(lambda: not query(database, "SELECT FROM historian.rollup_due"), "the rollups")
+    rows = query(database, minutes)[:4]
+    assert [(row["last"], row["count"]) for row in rows] == [(1, 1), (9, 1), (9, 0), (3, 1)]
+
+
+async def test_live_samples_that_come_late_are_noted_and_others_are_not(database: str) -> None:
+    connection = Connection(normalize_url(database), "test-late", CHECK_SETUP)
+    store = SampleStore()
+    now = time.time_ns() // 1_000_000
+    for at, value in ((now, 1.0), (now - 120_000, 2.0), (now - 180_000, 3.0)):
+        rows = Rows()
+        await store.ensure_days(connection, {at // 86_400_000})
+        rows.add_plain(
+            PlainRows(np.array([1], np.int32), np.array([at]), np.array([value]), np.array([at]))
+        )
+        await store.copy_new(connection, rows)
+    assert query(database, "SELECT count(*) AS n FROM historian.sample") == [{"n": 3}]
+    noted = query(database, "SELECT metric_id, low FROM historian.rollup_due ORDER BY due_id")
+    assert [(row["metric_id"], int(row["low"].timestamp() * 1000)) for row in noted] == [
+        (1, now - 120_000),
+        (1, now - 180_000),
+    ]
+    rollups = Rollups(connection)
+    until_ms = now - now % 60_000 - 60_000
+    await rollups.make_again(until_ms)
+    made = query(database, "SELECT last FROM historian.rollup_1m ORDER BY bucket LIMIT 1")
+    assert [row["last"] for row in made] == [3.0]
+    assert query(database, "SELECT FROM historian.rollup_due") == []
     await connection.close()
