@@ -7,6 +7,7 @@ one, and with care.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from proto.sparkplug.errors import PayloadError
 from proto.sparkplug.metrics import QUALITY_GOOD, QUALITY_PROPERTY, is_control
 
 _DAY_MS: Final = 86_400_000
+_SKEW_MS: Final = 60_000
+"""A clock may be so much ahead before its times are said to be from the future."""
 _TIME_BITS: Final = 44
 """Times up to here are packed by columns: until the year 2527."""
 
@@ -234,7 +237,10 @@ class Packer:
         time_ms = metric.timestamp or sent_ms
         if not self._oldest_ms <= time_ms <= received_ms + self._ahead_ms:
             rows.refused += 1
-            rows.fault = f"time is {time_ms} ms, expected one between the oldest accepted and now"
+            rows.fault = (
+                f"time is {format_ms(time_ms)}, expected one from {format_ms(self._oldest_ms)}"
+                f" to {format_ms(received_ms + self._ahead_ms)}"
+            )
             return
         try:
             columns = to_columns(metric_value(metric, table.datatype(slot)))
@@ -255,7 +261,9 @@ class Packer:
         newer = time_ms > latest_ms and not metric.is_historical
         if newer:
             table.latest_ms[slot] = time_ms
-        if time_ms >= latest_ms:
+        # What came from the future is no reason to hide the present.
+        hidden = latest_ms > received_ms + _SKEW_MS and not metric.is_historical
+        if time_ms >= latest_ms or hidden:
             rows.latest[metric_id] = row
         rows.add_full(metric_id, time_ms, row, staged=staged or not newer)
 
@@ -324,3 +332,12 @@ def _read_quality(metric: pb.Payload.Metric) -> int:
             code = value.int_value or value.long_value
             return code if 0 <= code <= 32_767 else 0
     return QUALITY_GOOD
+
+
+def format_ms(time_ms: int) -> str:
+    """Milliseconds since the epoch as ISO 8601; the number itself where no calendar has it."""
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return f"{time_ms} ms"
+    return moment.isoformat(timespec="milliseconds")
