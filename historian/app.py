@@ -59,7 +59,7 @@ class Historian:
         self.server: DatabaseServer | None = None
         self._connections: list[Connection] = []
         self._inbox = Inbox(settings.buffer_bytes)
-        registry = Registry(self._connect("registry", ()))
+        self._registry = registry = Registry(self._connect("registry", ()))
         self._resolver = Resolver(
             registry.ids, ResolveOptions(check_sequence=settings.share is None)
         )
@@ -141,6 +141,7 @@ class Historian:
 
     async def _work(self) -> None:
         await self._prepare_schema()
+        self._resolver.absences.recall(await self._registry.read_sights())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run())
             tasks.create_task(self._side.run())

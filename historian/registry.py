@@ -1,15 +1,20 @@
 """The metric dimension: gives every metric that a birth names its id, and keeps its description."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
 import asyncpg
 import structlog
 
+from historian.absences import Sight
+from historian.backoff import Backoff
 from historian.catalogue import Definition, MetricKey
 from historian.database import Connection, explain_errors
-from historian.statements import DESCRIBE_METRICS, SUPERSEDE_METRICS
+from historian.errors import StorageUnavailable
+from historian.statements import DESCRIBE_METRICS, LAST_SIGHTS, SUPERSEDE_METRICS
 from proto.sparkplug.datatypes import BY_LABEL, LABELS, DataType
+from proto.sparkplug.topics import NodeId
 
 _AT_ONCE: Final = 5_000
 
@@ -48,6 +53,27 @@ class Registry:
         rows = list(definitions.values())
         for start in range(0, len(rows), _AT_ONCE):
             await self._describe(rows[start : start + _AT_ONCE])
+
+    async def read_sights(self) -> list[tuple[NodeId, Sight]]:
+        """Which nodes were online when they were last seen; waits until the database tells."""
+        backoff = Backoff()
+        while True:
+            try:
+                connection = await self._connection.open()
+                with explain_errors("table historian.event"):
+                    rows = await connection.fetch(LAST_SIGHTS)
+            except StorageUnavailable as error:
+                log.debug("sights_wait", reason=str(error))
+                self._connection.abandon()
+                await asyncio.sleep(backoff.fail())
+            else:
+                return [
+                    (
+                        NodeId(row["group_name"], row["edge"]),
+                        Sight(row["bd_seq"], int(row["seen"].timestamp() * 1000)),
+                    )
+                    for row in rows
+                ]
 
     async def _describe(self, definitions: list[Definition]) -> None:
         keys = [definition.key for definition in definitions]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from historian.absences import Absences, Sight
 from historian.catalogue import MetricKey
 from historian.inbox import Message
 from historian.sessions import Held, Session
@@ -83,6 +84,7 @@ class Resolver:
         rebirths: nodes to ask for a rebirth, to be taken by the caller.
         dropped: messages that waited in vain, to be counted and taken by the caller.
         held_bytes: memory taken by what waits.
+        absences: sessions that may have ended unseen.
     """
 
     def __init__(self, ids: Mapping[MetricKey, int], options: ResolveOptions | None = None) -> None:
@@ -94,6 +96,7 @@ class Resolver:
         self.rebirths: list[NodeId] = []
         self.dropped: list[Message] = []
         self.held_bytes = 0
+        self.absences = Absences()
 
     def receive(self, message: Message, head: Head) -> list[Release]:
         """Take one message in its order of arrival.
@@ -109,6 +112,7 @@ class Resolver:
             session = self._sessions[topic.node] = Session(
                 self._options.rebirth_pause_ms, checks_seq=self._options.check_sequence
             )
+        session.seen_ms = message.received_ms
         match topic.message_type:
             case MessageType.NBIRTH:
                 return self._node_birth(session, topic, message, _whole(head))
@@ -140,6 +144,8 @@ class Resolver:
     def lose_connection(self) -> None:
         """Messages may have been missed: no alias known before is valid after."""
         for node, session in self._sessions.items():
+            if session.born or session.bd_seq is not None:
+                self.absences.lose_sight(node, Sight(session.bd_seq, session.seen_ms))
             # The next birth may be of another session: what waits cannot be attributed by it.
             self._drop(session.end())
             session.resume_asking(self._options.rebirth_pause_ms)
@@ -171,6 +177,7 @@ class Resolver:
             # Another MQTT session of the node: what waits belongs to the one before.
             self._drop(list(session.waiting))
             session.waiting.clear()
+        self._note_lost(topic.node, bd_seq)
         if session.born and session.in_order > _SEQ_MASK:
             session.gaps = 0
         table = make_table(topic, payload, self._ids)
@@ -182,6 +189,12 @@ class Resolver:
             *self._release_waiting(session, None, table),
         ]
 
+    def _note_lost(self, node: NodeId, bd_seq: int | None) -> None:
+        sight = self.absences.find_again(node, bd_seq)
+        if sight is not None:
+            detail = {"bd_seq": sight.bd_seq, "found": bd_seq}
+            self.notes.append(Note(sight.seen_ms, "node_lost", node, None, detail))
+
     def _node_death(
         self, session: Session, topic: Topic, message: Message, payload: pb.Payload
     ) -> None:
@@ -190,6 +203,7 @@ class Resolver:
             return  # the will of an earlier connection
         self._drop(session.end())
         self._restless.discard(topic.node)
+        self.absences.forget(topic.node)
         # A will is made when the node connects: its own time says nothing of the death.
         self.notes.append(
             Note(message.received_ms, "node_death", topic.node, None, {"bd_seq": bd_seq})

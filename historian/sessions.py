@@ -31,6 +31,7 @@ class Session:
         checks_seq: whether the node's sequence numbers are believed.
         gaps: how many gaps came one after another.
         in_order: messages in sequence since the birth.
+        seen_ms: when its last message arrived.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Session:
         "next_ask_ms",
         "next_seq",
         "reordered",
+        "seen_ms",
         "tables",
         "waiting",
     )
@@ -59,6 +61,7 @@ class Session:
         self.checks_seq = checks_seq
         self.gaps = 0
         self.in_order = 0
+        self.seen_ms = 0
         self.next_ask_ms = 0
         self.ask_pause_ms = ask_pause_ms
 

@@ -111,7 +111,9 @@ UPSERT_CURRENT: Final = f"""
     ON CONFLICT (metric_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in FULL_COLUMNS[1:])}
     WHERE excluded.time >= current_value.time
+        OR current_value.time > now() + interval '1 minute'
 """  # noqa: S608  # column names of ours
+"""What came from the future stays the newest only until something of the present comes."""
 
 INSERT_EVENTS: Final = """
     INSERT INTO historian.event (time, kind, group_name, edge, device, detail)
@@ -119,6 +121,8 @@ INSERT_EVENTS: Final = """
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
         AS t (time_ms, kind, group_name, edge, device, detail)
 """
+
+LAST_SIGHTS: Final = "SELECT group_name, edge, bd_seq, seen FROM historian.last_sights()"
 
 DESCRIBE_METRICS: Final = """
     INSERT INTO historian.metric AS m (group_name, edge, device, name, datatype,

@@ -313,6 +313,23 @@ def test_outages_are_told_with_their_reason(database: str) -> None:
     ]
 
 
+def test_lost_session_is_an_outage_from_its_last_sight(database: str) -> None:
+    for at, kind in ((-30, "node_birth"), (15, "node_lost"), (30, "node_birth")):
+        query(
+            database,
+            "INSERT INTO historian.event (time, kind, group_name, edge)"
+            " VALUES (%s, %s, 'plant', 'line-8') RETURNING 1",
+            minute(at),
+            kind,
+        )
+    asked = "SELECT * FROM historian.outages('plant', 'line-8', %s, %s)"
+    assert columns(query(database, asked, START, END), "since", "until", "reason") == [
+        (minute(15), minute(30), "node_lost")
+    ]
+    online = "SELECT historian.online_percentage('plant', 'line-8', %s, %s) AS percent"
+    assert query(database, online, START, END) == [{"percent": 75.0}]
+
+
 @pytest.mark.parametrize(
     "call",
     [

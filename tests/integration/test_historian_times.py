@@ -56,7 +56,7 @@ async def test_impossible_times_are_refused_counted_and_said(
     (said, *_) = [entry for entry in logs if entry["event"] == "points_refused"]
     assert "filler" in said["topic"]
     assert said["reason"].startswith("time is ")
-    assert "expected one between the oldest accepted and now" in said["reason"]
+    assert "expected one from 2000-01-01T00:00:00.000+00:00 to " in said["reason"]
 
 
 async def test_what_is_accepted_is_a_setting(
@@ -86,3 +86,45 @@ async def test_very_old_times_are_stored_like_all_others(
     assert values(historian_databases) == [1.0, 2.0, 0.0]
     (row,) = query(historian_databases, "SELECT value FROM historian.latest")
     assert row["value"] == 0.0
+
+
+async def test_point_from_the_future_is_the_latest_only_until_the_next(
+    historian_databases: str, mqtt_broker: MqttBroker, node: Node
+) -> None:
+    latest = "SELECT value FROM historian.latest"
+    at = now_ms()
+    async with running(mqtt_broker, historian_databases) as historian:
+        born(node, at)
+        tell(node, 5.0, at + DAY_MS // 2)
+        await until(lambda: query(historian_databases, latest) == [{"value": 5.0}], "the future")
+        tell(node, 6.0, at + 1_000)
+        await until(lambda: query(historian_databases, latest) == [{"value": 6.0}], "the present")
+        await settled(historian, 3)
+
+
+async def test_session_that_ended_while_no_historian_ran_is_told(
+    historian_databases: str, mqtt_broker: MqttBroker, node: Node
+) -> None:
+    at = now_ms()
+    async with running(mqtt_broker, historian_databases) as historian:
+        born(node, at)
+        tell(node, 1.0, at + 10)
+        await settled(historian, 2)
+    node.death()
+    node.bd_seq = 1
+    async with running(mqtt_broker, historian_databases) as historian:
+        born(node, now_ms())
+        await settled(historian, 1)
+    rows = query(
+        historian_databases,
+        "SELECT kind, detail, time FROM historian.event WHERE device IS NULL ORDER BY event_id",
+    )
+    assert [row["kind"] for row in rows] == ["node_birth", "node_lost", "node_birth"]
+    assert rows[1]["detail"] == {"bd_seq": 0, "found": 1}
+    assert int(rows[1]["time"].timestamp() * 1000) >= at + 10
+    assert rows[1]["time"] < rows[2]["time"]
+    (outage,) = query(
+        historian_databases,
+        "SELECT * FROM historian.outages('plant', 'line-1', now() - interval '1 hour', now())",
+    )
+    assert (outage["since"], outage["reason"]) == (rows[1]["time"], "node_lost")

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
+from historian.absences import Sight
 from historian.catalogue import MetricKey
 from historian.inbox import Message
 from historian.resolve import Path, Release, ResolveOptions, Resolver
@@ -273,3 +275,37 @@ def test_nodes_do_not_share_anything() -> None:
         (release,) = resolver.receive(message, parse(data))
         tables[edge].append(metric_of_alias_1(release))
     assert tables["a"] != tables["b"]
+
+
+@pytest.mark.parametrize(("bd_seq", "lost"), [(4, False), (5, True), (None, True)])
+def test_other_bd_seq_after_an_absence_tells_that_the_session_before_was_lost(
+    bd_seq: int | None, lost: bool
+) -> None:
+    wire = Wire()
+    wire.birth({1: "level"}, bd_seq=4)
+    wire.now_ms += 1_000
+    wire.data()
+    wire.resolver.lose_connection()
+    wire.now_ms += 60_000
+    wire.send(MessageType.NBIRTH, bd_seq=bd_seq)
+    notes = [note for note in wire.resolver.notes if note.kind == "node_lost"]
+    assert [(note.time_ms, note.detail) for note in notes] == (
+        [(1_001_000, {"bd_seq": 4, "found": bd_seq})] if lost else []
+    )
+
+
+def test_what_the_database_saw_last_tells_of_a_lost_session_once() -> None:
+    wire = Wire()
+    wire.resolver.absences.recall([(NODE, Sight(7, 500))])
+    wire.birth({1: "level"}, bd_seq=8)
+    wire.birth({1: "level"}, bd_seq=8)
+    assert wire.kinds().count("node_lost") == 1
+    assert wire.resolver.notes[0].time_ms == 500
+
+
+def test_death_that_was_seen_is_no_lost_session() -> None:
+    wire = Wire()
+    wire.resolver.absences.recall([(NODE, Sight(7, 500))])
+    wire.send(MessageType.NDEATH, bd_seq=7)
+    wire.birth({1: "level"}, bd_seq=8)
+    assert "node_lost" not in wire.kinds()
