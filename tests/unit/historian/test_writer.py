@@ -42,7 +42,6 @@ class Database:
 
     async def execute(self, statement: str, *arguments: object) -> None:
         del statement, arguments
-        await self.answers.wait()
 
     async def fetchval(self, statement: str, *arguments: object) -> int:
         del statement, arguments
