@@ -185,7 +185,7 @@ class MetricTable:
         """
         parts: list[bytes] = []
         append = parts.append
-        slots, wrap = self.by_alias, samples.wrap_metric
+        slots, heads = self.by_alias, samples.METRIC_HEADS
         timed_ms, timed = -1, b""
         for alias, value, timestamp_ms, quality in readings:
             slot = slots.get(alias)
@@ -193,7 +193,10 @@ class MetricTable:
                 raise self._unknown(alias)
             if timestamp_ms != timed_ms:
                 timed_ms, timed = timestamp_ms, samples.timestamp_field(timestamp_ms)
-            field = self._field(slot, value)
+            try:  # what _field and wrap_metric do, without a call of them for each value
+                field = samples.NULL_FIELD if value is None else slot.encode(value)
+            except samples.REFUSED:
+                field = self._field(slot, value)
             if quality != QUALITY_GOOD:
                 _checked_quality(quality, slot.name)
             if slot.datatype is _TEMPLATE:
@@ -202,10 +205,12 @@ class MetricTable:
                 slot.value = value
             slot.timestamp_ms, slot.quality = timestamp_ms, quality
             if quality == QUALITY_GOOD and slot.sent_quality == QUALITY_GOOD:
-                append(wrap(slot.key + timed + field))
+                fields = slot.key + timed + field
             else:
                 slot.sent_quality = quality
-                append(wrap(slot.key + timed + _with_quality(field, quality, value)))
+                fields = slot.key + timed + _with_quality(field, quality, value)
+            size = len(fields)
+            append(heads[size] + fields if size < 128 else samples.wrap_metric(fields))
         return parts
 
     def encode_historical(self, readings: Iterable[Reading]) -> list[bytes]:

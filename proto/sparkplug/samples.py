@@ -32,9 +32,14 @@ NULL_FIELD: Final = b"\x38\x01"
 HISTORICAL_FIELD: Final = b"\x28\x01"
 
 _BYTE: Final = [bytes([number]) for number in range(256)]
+_MORE: Final = [_BYTE[n & 0x7F | 0x80] + _BYTE[n >> 7 | 0x80] for n in range(0x4000)]
+"""14 bits of a number that goes on."""
+_SHORT: Final = _BYTE[:0x80] + [_BYTE[n & 0x7F | 0x80] + _BYTE[n >> 7] for n in range(0x80, 0x4000)]
+"""Numbers of up to 14 bits, whole."""
 _FLOAT: Final = struct.Struct("<Bf").pack
 _DOUBLE: Final = struct.Struct("<Bd").pack
-_METRIC: Final = [b"\x12" + _BYTE[size] for size in range(128)]
+METRIC_HEADS: Final = [b"\x12" + _BYTE[size] for size in range(128)]
+"""What stands before a metric of so many bytes, as ``wrap_metric`` writes it."""
 _TRUE: Final = b"\x70\x01"
 _FALSE: Final = b"\x70\x00"
 
@@ -83,7 +88,7 @@ def close_payload(metrics: list[bytes], seq: int, timestamp_ms: int) -> bytes:
 def wrap_metric(fields: bytes) -> bytes:
     """A metric as it stands in a payload: tag, length, fields."""
     size = len(fields)
-    return _METRIC[size] + fields if size < 128 else b"\x12" + varint(size) + fields
+    return METRIC_HEADS[size] + fields if size < 128 else b"\x12" + varint(size) + fields
 
 
 @lru_cache(maxsize=65_536)  # the same aliases come with every message
@@ -105,16 +110,9 @@ def timestamp_field(timestamp_ms: int) -> bytes:
 
 def varint(number: int) -> bytes:
     """Protobuf's base-128 number, 0 to 2**64-1."""
-    if number < 0x80:
-        return _BYTE[number]
     if number < 0x4000:
-        return _BYTE[number & 0x7F | 0x80] + _BYTE[number >> 7]
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+        return _SHORT[number]
+    return _MORE[number & 0x3FFF] + varint(number >> 14)
 
 
 def quality_field(quality: int) -> bytes:
