@@ -162,10 +162,18 @@ class UnsMirror:
             ):
                 self._set(column + index, value, *stamp)
             return
+        columns, timestamp_ms = self._columns, report.timestamp_ms
+        values, times_ms, waiting = columns.values, columns.times_ms, columns.waiting
+        told = columns.qualities
         qualities = mirrored.tags.qualities_at(base)
-        timestamp_ms = report.timestamp_ms
+        # what _set does, without a call of it for each value
         for index, value in zip(report.indices, report.values, strict=True):
-            self._set(column + index, value, timestamp_ms, qualities[index])
+            tag, quality = column + index, qualities[index]
+            values[tag] = value if quality == QUALITY_GOOD else None
+            times_ms[tag] = timestamp_ms
+            told[tag] = quality
+            if not waiting[tag]:
+                self._wait(tag)
 
     def _set(self, tag: int, value: Value, timestamp_ms: int, quality: int) -> None:
         columns = self._columns
@@ -174,9 +182,12 @@ class UnsMirror:
         columns.times_ms[tag] = timestamp_ms
         columns.qualities[tag] = quality
         if not columns.waiting[tag]:
-            columns.waiting[tag] = True
-            self._schedule(tag)
-            self._news.set()
+            self._wait(tag)
+
+    def _wait(self, tag: int) -> None:
+        self._columns.waiting[tag] = True
+        self._schedule(tag)
+        self._news.set()
 
     def _schedule(self, tag: int) -> None:
         due = self._columns.sent_at[tag] + self._min_interval_s
