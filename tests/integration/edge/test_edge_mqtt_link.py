@@ -62,6 +62,21 @@ async def test_a_large_burst_arrives_whole_and_in_order(
     assert [m.payload for m in watcher.messages] == payloads
 
 
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_messages_of_both_qualities_of_service_keep_their_order(
+    edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery, protocol: str
+) -> None:
+    watcher = watch(edge_broker, "mixed")
+    connection = await connect(nursery, endpoint(edge_broker, protocol=protocol), no_will)
+    # as many of QoS 1 as the broker and paho let be under way without an answer
+    payloads = [b"%d" % number for number in range(20)]
+    for number, payload in enumerate(payloads):
+        connection.publish("mixed", payload, qos=number % 2)
+    await connection.disconnect()
+    await watcher.wait_count(20)
+    assert [m.payload for m in watcher.messages] == payloads
+
+
 async def test_the_will_is_published_only_without_goodbye(
     edge_broker: Broker, watch: Callable[..., Watcher], nursery: trio.Nursery
 ) -> None:
