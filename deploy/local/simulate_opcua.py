@@ -76,7 +76,8 @@ _MOST_TAGS = 50_000
     multiple=True,
     metavar="[DEVICE:]KIND[=VALUE]",
     help="What goes wrong; device numbers count from 1. Kinds: delay=SECONDS, drop=SHARE,"
-    " garbage=SHARE, disconnect=SHARE, slow=SECONDS (a byte), status=NAME of a status code,"
+    " exception=NAME of the status code that requests about nodes are refused with, garbage=SHARE,"
+    " disconnect=SHARE, slow=SECONDS (a byte), status=NAME of the values' status code,"
     " recreate=SECONDS (nodes are deleted and made again so often), restart=SECONDS,"
     " reindex=SECONDS (a restart that moves the namespaces). May be given several times.",
 )

@@ -206,6 +206,14 @@ async def _patiently(ask: Callable[[], Any]) -> Any:
             continue
 
 
+async def test_an_exception_refuses_what_is_asked_of_nodes_and_keeps_the_session() -> None:
+    with simulator("--fault", "exception=BadTooManyOperations") as told:
+        async with Client(told["url"], timeout=30) as client:
+            for _ in range(2):
+                with pytest.raises(ua.UaStatusCodeError, match="BadTooManyOperations"):
+                    await client.get_node("ns=2;s=Device1.Tag1").read_value()
+
+
 async def test_garbage_ends_the_connection() -> None:
     with (
         simulator("--fault", "garbage") as told,

@@ -17,14 +17,18 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from deploy.local.plant.faults import Fault, parse_fault
 
+_STATUS: Final = (ua.StatusCodes.BadInternalError, 0, 2**32 - 1)
+"""Status codes as numbers: default, lowest and highest."""
+
 WIRE: Final[Mapping[str, tuple[float, float, float]]] = {
     "delay": (0.5, 0, 3600),
     "drop": (1.0, 0, 1),
+    "exception": _STATUS,
     "garbage": (1.0, 0, 1),
     "disconnect": (1.0, 0, 1),
     "slow": (0.05, 0, 60),
 }
-"""What connections do, all alike: default, lowest and highest seconds or share of answers."""
+"""What connections do, all alike: default, lowest and highest seconds, share of answers or code."""
 
 TIMES: Final[Mapping[str, tuple[float, float, float]]] = {
     "recreate": (10, 1, 86_400),
@@ -33,9 +37,20 @@ TIMES: Final[Mapping[str, tuple[float, float, float]]] = {
 }
 """What happens every so many seconds: default, lowest and highest."""
 
+_ABOUT_NODES: Final = (
+    ua.ReadResponse,
+    ua.WriteResponse,
+    ua.BrowseResponse,
+    ua.BrowseNextResponse,
+    ua.TranslateBrowsePathsToNodeIdsResponse,
+    ua.CreateMonitoredItemsResponse,
+    ua.CallResponse,
+)
+"""Answers that ``exception`` takes the place of; sessions and subscriptions stay."""
+
 EXPECTED: Final = (
-    "delay=SECONDS, drop=SHARE, garbage=SHARE, disconnect=SHARE, slow=SECONDS a byte,"
-    " [DEVICE:]status=NAME, [DEVICE:]recreate=SECONDS, restart=SECONDS or reindex=SECONDS"
+    "delay=SECONDS, drop=SHARE, exception=NAME, garbage=SHARE, disconnect=SHARE, slow=SECONDS a"
+    " byte, [DEVICE:]status=NAME, [DEVICE:]recreate=SECONDS, restart=SECONDS or reindex=SECONDS"
 )
 _OF_A_DEVICE: Final = frozenset({"status", "recreate"})
 
@@ -44,21 +59,23 @@ def parse_opcua_fault(text: str) -> Fault:
     """Read ``delay=0.2``, ``2:status=BadDeviceFailure``, ``restart``.
 
     Returns:
-        The fault; the value of ``status`` is the status code's number.
+        The fault; the value of ``status`` and ``exception`` is the status code's number.
 
     Raises:
         ValueError: what was found and what was expected.
     """
-    kind, _, value = text.rpartition(":")[2].partition("=")
-    if kind == "status":
+    kind, equals, value = text.rpartition(":")[2].partition("=")
+    if kind == "status" or (kind == "exception" and equals):
         code = getattr(ua.StatusCodes, value, None)
-        if not isinstance(code, int) or not value.startswith(("Bad", "Uncertain")):
+        good_for = ("Bad", "Uncertain") if kind == "status" else ("Bad",)
+        if not isinstance(code, int) or not value.startswith(good_for):
+            examples = "BadDeviceFailure"
+            examples += " or UncertainLastUsableValue" if kind == "status" else ""
             raise ValueError(
-                f"fault {text!r}: {value!r} is no status code, expected one such as"
-                " BadDeviceFailure or UncertainLastUsableValue"
+                f"fault {text!r}: {value!r} is no status code, expected one such as {examples}"
             )
         text = text.removesuffix(value) + str(code)
-    fault = parse_fault(text, {**WIRE, **TIMES, "status": (0, 0, 2**32 - 1)}, EXPECTED)
+    fault = parse_fault(text, {**WIRE, **TIMES, "status": _STATUS}, EXPECTED)
     if fault.device is not None and kind not in _OF_A_DEVICE:
         raise ValueError(
             f"fault {text!r}: {kind} concerns the whole server, expected it without a device"
@@ -81,6 +98,10 @@ class WireFaults:
     def happens(self, kind: str) -> bool:
         """Tell whether a fault that has a share happens to this answer."""
         return any(f.kind == kind and self.chance.random() < f.value for f in self.faults)
+
+    def refusal(self) -> int | None:
+        """Return the status code that requests about nodes are refused with, if they are."""
+        return next((int(f.value) for f in self.faults if f.kind == "exception"), None)
 
     def seconds(self, kind: str) -> float:
         """Return the seconds of a fault that has some."""
@@ -119,6 +140,10 @@ class FaultyProcessor(UaProcessor):  # type: ignore[misc]  # the library is not 
                 return
             if self._faults.happens("drop"):
                 continue
+            code = self._faults.refusal()
+            if code is not None and isinstance(response, _ABOUT_NODES):
+                response = ua.ServiceFault()
+                response.ResponseHeader.ServiceResult = ua.StatusCode(code)
             response.ResponseHeader.RequestHandle = handle
             data = self._connection.message_to_binary(
                 struct_to_binary(response),

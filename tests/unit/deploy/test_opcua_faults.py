@@ -16,6 +16,11 @@ from deploy.local.simulate_opcua import opcua
     [
         ("delay=0.2", Fault("delay", 0.2)),
         ("drop", Fault("drop", 1.0)),
+        ("exception", Fault("exception", ua.StatusCodes.BadInternalError)),
+        (
+            "exception=BadTooManyOperations",
+            Fault("exception", ua.StatusCodes.BadTooManyOperations),
+        ),
         ("restart=60", Fault("restart", 60)),
         ("2:recreate=5", Fault("recreate", 5, 2)),
         ("3:status=BadDeviceFailure", Fault("status", ua.StatusCodes.BadDeviceFailure, 3)),
@@ -37,6 +42,7 @@ def test_a_fault_is_read(text: str, fault: Fault) -> None:
         ("status=Nonsense", "'Nonsense' is no status code"),
         ("status", "'' is no status code"),
         ("status=Good", "'Good' is no status code"),
+        ("exception=UncertainLastUsableValue", "expected one such as BadDeviceFailure"),
         ("2:delay=1", "concerns the whole server"),
         ("0:recreate", "device is 0"),
         ("restart=0.1", "expected 5 to"),
