@@ -64,6 +64,12 @@ class Users:
         self.on_session_key: Callable[[str], None] = _ignore
         self._database = database
         self._known: dict[str, User] = {}
+        self._is_read = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the users were read since the host started; until then it knows no session."""
+        return self._is_read
 
     @property
     def is_empty(self) -> bool:
@@ -96,6 +102,7 @@ class Users:
         self._known = {
             row["name"]: User(row["name"], Role(row["role"]), row["generation"]) for row in rows
         }
+        self._is_read = True
 
     async def sign_in(self, name: str, password: str) -> User | None:
         """Return the user when the password is right.

@@ -10,7 +10,7 @@ from typing import Final, ParamSpec, TypeVar
 from quart import Quart
 from quart_auth import Action, AuthUser, QuartAuth
 from quart_auth import current_user as cookie_user
-from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 
 from host_app.users import Role, User, Users
 from web.context import WebOptions, context
@@ -58,8 +58,14 @@ def the_user(wanted: Role = Role.VIEWER) -> User:
     Raises:
         Unauthorized: nobody is signed in.
         Forbidden: the user may not do that.
+        ServiceUnavailable: the host has just started and cannot tell yet.
     """
     user = find_user()
+    if user is None and not context().users.is_read:
+        # Whoever is told 401 forgets the session, which may well hold.
+        raise ServiceUnavailable(
+            f"the host has not read its users yet, database: {context().database.problem}"
+        )
     if user is None:
         raise Unauthorized("not signed in")
     if not user.role.includes(wanted):

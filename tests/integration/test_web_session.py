@@ -233,6 +233,31 @@ async def test_console_without_database_says_why_nobody_can_sign_in() -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
+async def test_session_is_not_called_ended_before_the_users_were_read(postgres_url: str) -> None:
+    async with console(postgres_url) as (app, _, _):
+        client = app.test_client()
+        assert await sign_in(client, "admin") == 200
+        assert client.cookie_jar is not None
+        (cookie,) = client.cookie_jar
+    restarted = Database(postgres_url)
+    users = Users(restarted)
+    app, _ = create_app(
+        HostService("nexus", [], Audit(restarted)), users, Audit(restarted), restarted
+    )
+    client = app.test_client()
+    client.set_cookie("localhost", cookie.name, str(cookie.value))
+    answer = await client.get("/api/v1/session")
+    assert answer.status_code == 503
+    told = "the host has not read its users yet, database: not connected yet"
+    assert await answer.get_json() == {"error": told}
+    await restarted.connect_once(users.load)
+    try:
+        answer = await client.get("/api/v1/session")
+        assert await answer.get_json() == {"username": "admin", "role": "admin"}
+    finally:
+        await restarted.close()
+
+
 async def test_first_sign_in_without_users_says_how_to_make_one(postgres_url: str) -> None:
     async with console(postgres_url) as (app, users, _audit):
         for role in Role:

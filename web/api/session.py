@@ -60,6 +60,7 @@ async def sign_in(data: SignInRequest) -> dict[str, str]:
 @blueprint.get("/api/v1/session")
 @document_response(SessionJson)
 @document_response(ErrorJson, 401)
+@document_response(ErrorJson, 503)
 @tag(["session"])
 async def show_session() -> dict[str, str]:
     """Tell who is signed in."""
