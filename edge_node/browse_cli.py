@@ -143,9 +143,7 @@ def _browse_s7(device: str, cpu: FoundCpu, as_json: bool) -> None:
 @click.option(
     "--driver",
     type=click.Choice(DRIVERS),
-    default="modbus",
-    show_default=True,
-    help="Whose tags a table holds.",
+    help="Whose tags a table holds; modbus when left out.",
 )
 @click.option(
     "--block",
@@ -157,8 +155,18 @@ def _browse_s7(device: str, cpu: FoundCpu, as_json: bool) -> None:
 @click.option(
     "--unit", type=click.IntRange(0, 255), help="Only rows of this unit, where a table tells it."
 )
+@click.option(
+    "--writable",
+    is_flag=True,
+    help="Make writable what a browse found that may be written; nothing of it is without.",
+)
 def import_tags(
-    *, files: tuple[Path, ...], driver: str, blocks: tuple[str, ...], unit: int | None
+    *,
+    files: tuple[Path, ...],
+    driver: str | None,
+    blocks: tuple[str, ...],
+    unit: int | None,
+    writable: bool,
 ) -> None:
     """Turn FILES into the TOML of a device's tags.
 
@@ -182,7 +190,7 @@ def import_tags(
                 click.echo(f"{left_out.name}: left out: {left_out.reason}", err=True)
         for name, data in read:
             if (name, data) not in exports:
-                tags += parse_table(_text(name, data), name, driver, unit)
+                tags += parse_table(_text(name, data), name, driver, unit, writable=writable)
     except ConfigError as exc:
         _stop(exc.mistakes)
     click.echo(format_tags_toml(tags).rstrip("\n"))

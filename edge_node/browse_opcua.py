@@ -9,7 +9,7 @@ import trio
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.opcua.browse import Found, Walk, browse_server, name_variables
 from edge_node.drivers.opcua.nodes import parse_address
-from edge_node.tag_table import format_table
+from edge_node.tag_table import MAY_WRITE, format_table
 from proto.control.opcua import OpcUaDevice
 
 
@@ -56,13 +56,12 @@ def _rows(found: Found, *, with_fields: bool) -> list[dict[str, object]]:
     for name, variable in zip(name_variables(found.variables), found.variables, strict=True):
         if variable.datatype is None:
             continue
-        is_writable = variable.writable and variable.datatype != "structure"
         row: dict[str, object] = {
             "name": name,
             "address": variable.address,
             "datatype": variable.datatype,
             "array": variable.array if with_fields else str(variable.array).lower(),
-            "writable": is_writable if with_fields else str(is_writable).lower(),
+            MAY_WRITE: variable.may_write if with_fields else str(variable.may_write).lower(),
             "description": variable.description,
         }
         if with_fields and variable.fields:

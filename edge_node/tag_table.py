@@ -17,13 +17,17 @@ from edge_node.drivers.base import ConfigError
 from edge_node.drivers.modbus.address import parse_address
 from edge_node.drivers.modbus.foreign import is_umh, read_foreign
 from edge_node.drivers.opcua.nodes import parse_address as parse_node
+from edge_node.drivers.s7.address import parse_address as parse_place
 from edge_node.drivers.s7.points import compile_point
+from edge_node.mistakes import explain
 from proto.control.device import ModbusTag, Tag
 from proto.control.opcua import OpcUaTag
 from proto.control.s7 import S7Tag
 
 _DELIMITERS = ",;\t"
 _Cells = Mapping[str | None, object]
+MAY_WRITE: Final = "may_write"
+"""Column of a browse: whether the device lets this user write. It opens no tag by itself."""
 _COLUMNS: Final = {"type": "datatype"}
 """Columns that other programs call otherwise."""
 _DATATYPES: Final = {"bit": "bool", "float": "float32", "double": "float64"}
@@ -52,25 +56,34 @@ class _Kind:
     """A driver's tags.
 
     Attributes:
+        address: reads an address; raises ``ValueError`` for what is none.
         check: raises ``ValueError`` for what only the driver can see.
         columns: that a table must have.
     """
 
     model: type[Tag]
+    address: Callable[[str], object]
     check: Callable[[Tag], object]
     columns: frozenset[str]
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "modbus": _Kind(ModbusTag, _check_modbus, frozenset({"name", "address", "datatype"})),
-    "opcua": _Kind(OpcUaTag, _check_opcua, frozenset({"name", "address", "datatype"})),
-    "s7": _Kind(S7Tag, _check_s7, frozenset({"name", "address"})),
+    "modbus": _Kind(
+        ModbusTag, parse_address, _check_modbus, frozenset({"name", "address", "datatype"})
+    ),
+    "opcua": _Kind(OpcUaTag, parse_node, _check_opcua, frozenset({"name", "address", "datatype"})),
+    "s7": _Kind(S7Tag, parse_place, _check_s7, frozenset({"name", "address"})),
 }
 DRIVERS: Final = tuple(_KINDS)
 
 
 def parse_table(
-    text: str, name: str, driver: str = "modbus", unit_id: int | None = None
+    text: str,
+    name: str,
+    driver: str | None = None,
+    unit_id: int | None = None,
+    *,
+    writable: bool = False,
 ) -> list[Tag]:
     """Read tags from CSV, separated by commas, semicolons or tabs, with a line of column names.
 
@@ -82,14 +95,17 @@ def parse_table(
     Args:
         text: the table.
         name: what messages call it.
-        driver: whose tags they are, one of ``DRIVERS``.
+        driver: whose tags they are, one of ``DRIVERS``; ``modbus`` when it is not said.
         unit_id: of rows that tell a Modbus unit, only this unit's are taken.
+        writable: whether what a device lets be written (``MAY_WRITE``) is to be writable.
 
     Raises:
         ConfigError: every mistake, each with its line.
     """
+    columns, found_rows = _rows_of(text.removeprefix("\ufeff"), name)
+    rows = list(found_rows)
+    driver = driver or _default_driver(name, rows)
     kind = _KINDS[driver]
-    columns, rows = _rows_of(text.removeprefix("\ufeff"), name)
     if missing := kind.columns - set(columns):
         found, expected = ", ".join(columns) or "none", ", ".join(sorted(missing))
         raise ConfigError([f"{name}: columns are {found}, expected also {expected}"])
@@ -105,9 +121,9 @@ def parse_table(
                 units.add(unit)
                 if unit_id is not None:
                     continue
-            tags.append(_tag(cells, kind))
+            tags.append(_tag(cells, kind, writable=writable))
         except ValidationError as exc:
-            mistakes += [_explain(where, detail["loc"], detail["msg"]) for detail in exc.errors()]
+            mistakes += [f"{where}: {mistake}" for mistake in explain(exc, cells, kind.model)]
         except ValueError as exc:
             mistakes.append(f"{where}: {exc}")
     if not mistakes and (mistake := _check_units(units, unit_id, found=bool(tags))):
@@ -115,6 +131,31 @@ def parse_table(
     if mistakes:
         raise ConfigError(mistakes)
     return tags
+
+
+def _default_driver(name: str, rows: Sequence[tuple[str, _Cells]]) -> str:
+    """Return ``modbus``, unless the first address is none of its and one of another driver."""
+    place, row = rows[0] if rows else ("", {})
+    address = row.get("address")
+    if not isinstance(address, str) or _is_modbus(address.strip()):
+        return "modbus"
+    for driver, kind in _KINDS.items():
+        try:
+            kind.address(address.strip())
+        except ValueError:
+            continue
+        where = f"{name}: {place}: address {address!r} is of driver {driver}"
+        raise ConfigError([f"{where}, expected modbus, or --driver {driver}"])
+    return "modbus"
+
+
+def _is_modbus(address: str) -> bool:
+    try:
+        if read_foreign(address, None) is None:
+            parse_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_units(units: set[int], wanted: int | None, *, found: bool) -> str | None:
@@ -232,7 +273,9 @@ def _translate(cells: dict[str, object]) -> int | None:
     return foreign.unit_id
 
 
-def _tag(cells: Mapping[str, object], kind: _Kind) -> Tag:
+def _tag(cells: dict[str, object], kind: _Kind, *, writable: bool) -> Tag:
+    if cells.pop(MAY_WRITE, False) and writable:
+        cells["writable"] = True
     tag = kind.model.model_validate(cells)
     kind.check(tag)
     return tag
@@ -256,12 +299,7 @@ def _enumeration(text: str) -> dict[str, str]:
 
 _PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "array": partial(_boolean, "array"),
+    MAY_WRITE: partial(_boolean, MAY_WRITE),
     "writable": partial(_boolean, "writable"),
     "enumeration": _enumeration,
 }
-
-
-def _explain(where: str, location: tuple[int | str, ...], message: str) -> str:
-    column = ".".join(map(str, location))
-    plain = message.removeprefix("Value error, ")
-    return f"{where}: {column}: {plain}" if column else f"{where}: {plain}"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,11 @@ def test_te_8275_every_variable_is_found_with_what_a_tag_needs(config: Path) -> 
         "address": f"nsu={URI};s=Line1.Count",
         "datatype": "uint16",
         "array": False,
-        "writable": True,
+        "may_write": True,
         "description": found["Line1/Sensors/Count"]["description"],
     }
     curve = found["Line2/Sensors/Curve"]
-    assert (curve["datatype"], curve["array"], curve["writable"]) == ("float", True, False)
+    assert (curve["datatype"], curve["array"], curve["may_write"]) == ("float", True, False)
 
 
 def test_globs_depth_and_a_start_narrow_what_is_found(config: Path) -> None:
@@ -139,6 +140,14 @@ def test_te_18529_what_is_found_can_be_imported_and_read(
         assert values["Line1/Sensors/Temp"] == 20.5
         assert values["Line2/Sensors/Curve"] == [1.5, 2.5]
         assert values["a_b"] == "x"
+        assert "writable" not in made.read_text()
+        done = nexus("edge", "import", "--driver", "opcua", "--writable", str(table))
+        tags = tomllib.loads(done.stdout)["devices"]["tags"]
+        assert [tag["name"] for tag in tags if tag.get("writable")] == [
+            "a_b",
+            "Line1/Sensors/Count",
+            "Line2/Sensors/Count",
+        ]
 
 
 def test_a_reading_shows_times_and_bytes(config: Path) -> None:

@@ -40,7 +40,7 @@ class FoundVariable:
         address: by the URI of its namespace.
         datatype: as a tag has it; ``None`` for what no tag can be.
         array: whether its value is an array.
-        writable: whether this user may write it.
+        may_write: whether the user who browsed may write it (UserAccessLevel).
         fields: of a structure, name and type each, where the server tells and all are plain.
     """
 
@@ -48,7 +48,7 @@ class FoundVariable:
     address: str
     datatype: str | None
     array: bool = False
-    writable: bool = False
+    may_write: bool = False
     description: str = ""
     fields: tuple[tuple[str, str, bool], ...] = ()
 

@@ -83,10 +83,10 @@ def test_every_mistake_is_told_with_its_line() -> None:
         parse_table(text, "tags.csv")
     mistakes = caught.value.mistakes
     assert mistakes[0] == "tags.csv: line 3: address 70000 is above 65535"
-    assert mistakes[1].startswith("tags.csv: line 4: datatype: Input should be 'bool', ")
+    assert mistakes[1].startswith("tags.csv: line 4: datatype: found 'int17', expected 'bool', ")
     assert mistakes[2] == "tags.csv: line 5: writable is 'perhaps', expected true or false"
-    assert mistakes[3].startswith("tags.csv: line 6: low: ")
-    assert mistakes[4].startswith("tags.csv: line 7: colour: ")
+    assert mistakes[3] == "tags.csv: line 6: low: found 'cold', expected a number"
+    assert mistakes[4].startswith("tags.csv: line 7: colour: is no known key, expected one of ")
     assert mistakes[5] == "tags.csv: line 8: 1 cells more than columns"
     assert len(mistakes) == 6
 
@@ -109,3 +109,30 @@ def test_a_written_table_can_be_read() -> None:
     (tag,) = parse_table(format_table(rows), "tags.csv")
     assert tag.name == "a,b"
     assert format_table([]) == "name,address,datatype\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "name,address,datatype,array\nA,i=85,double,false\n",
+            "t.csv: line 2: address 'i=85' is of driver opcua, expected modbus, or --driver opcua",
+        ),
+        (
+            "name,address,count\nDB1,DB1.DBB0,10\n",
+            "t.csv: line 2: address 'DB1.DBB0' is of driver s7, expected modbus, or --driver s7",
+        ),
+    ],
+)
+def test_a_table_of_another_driver_says_which(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_table(text, "t.csv")
+    assert caught.value.mistakes == (message,)
+
+
+def test_what_a_device_lets_be_written_is_writable_where_asked_for_only() -> None:
+    text = "name,address,datatype,may_write\nA,i=1,double,true\nB,i=2,double,false\n"
+    tags = parse_table(text, "t.csv", "opcua")
+    assert [tag.writable for tag in tags] == [False, False]
+    tags = parse_table(text, "t.csv", "opcua", writable=True)
+    assert [tag.writable for tag in tags] == [True, False]
