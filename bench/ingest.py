@@ -12,12 +12,11 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import asyncpg
@@ -27,41 +26,20 @@ import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import ingest_baseline
-from bench.ingest_publisher import DEVICE, NODE, Order, Templates, make_births
+from bench.ingest_load import Load, Sustained, measure_sustained, status_topic
+from bench.ingest_publisher import DEVICE, NODE, Templates, make_births
 from deploy.local.broker import MqttBroker, find_mosquitto
 from deploy.local.checkout import ROOT
 from deploy.local.database import EmbeddedServer
 from deploy.local.process import Process, ProcessError, wait_until
 from historian.schema.migrate import migrate, normalize_url
 from historian.schema.server import DatabaseServer
-from proto.control.topics import historian_status_topic
 from proto.sparkplug.topics import MessageType, format_topic
 
 HISTORIAN_ID = "bench"
-WINDOW_PAYLOADS = 15_000
-WINDOW_POINTS = 1_500_000
 IDLE_PAYLOADS = 200
 IDLE_PAUSE_S = 0.05
 NOT_READY = frozenset({"connecting", "away"})
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is to be measured: how long, metrics in a payload, historians."""
-
-    seconds: float
-    metrics: int
-    processes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sustained:
-    """What the load phase gave."""
-
-    points: int
-    seconds: float
-    rows: int
-    cpu_s: float
 
 
 @click.command()
@@ -102,9 +80,12 @@ def main(
             report = _run(normalize_url(url), broker, folder, load)
     except ProcessError as error:
         raise click.ClickException(f"{error}; logs are in {folder}") from error
-    shutil.rmtree(folder, ignore_errors=True)
     if not as_json:
         click.echo(json.dumps(report, indent=2), err=True)
+    if report["figures"]["lost"]:
+        click.echo(f"points were lost; logs are in {folder}", err=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(report))
     sys.exit(0 if report["figures"]["lost"] == 0 else 1)
 
@@ -121,12 +102,12 @@ def _run(url: str, broker: MqttBroker, folder: Path, load: Load) -> dict[str, di
     alone: Sustained | None = None
     if load.processes > 1:
         with historians(url, broker, folder, 1) as processes:
-            alone = _measure_sustained(url, broker, processes, replace(load, processes=1))
+            alone = measure_sustained(url, broker, processes, replace(load, processes=1))
         # Times run ahead of the clock under load: those of both would be the same.
         asyncio.run(_empty(url))
     with historians(url, broker, folder, load.processes) as processes:
         visible_ms = asyncio.run(_measure_visible(url, broker, load.metrics))
-        sustained = _measure_sustained(url, broker, processes, load)
+        sustained = measure_sustained(url, broker, processes, load)
     ceiling = asyncio.run(
         ingest_baseline.measure(
             url, load.metrics, max(3.0, load.seconds / 4), direct_compress=server.direct_compress
@@ -149,10 +130,12 @@ def _run(url: str, broker: MqttBroker, folder: Path, load: Load) -> dict[str, di
         "figures": {
             "points_per_s": round(rate),
             "raw_copy_rows_per_s": round(ceiling.two_connections),
-            "lost": sustained.points - sustained.rows,
+            "lost": sustained.lost,
             "visible_p99_ms": round(visible_ms, 1),
             "points": sustained.points,
             "historian_cpu_percent": round(100 * sustained.cpu_s / sustained.seconds),
+            "under_way_points": sustained.under_way,
+            **({"lost_by": sustained.explain_loss()} if sustained.lost else {}),
         },
         "baseline": baseline,
         "ratio": ratio,
@@ -200,63 +183,10 @@ def historians(
         yield started
 
 
-def status_topic(broker: MqttBroker) -> str:
-    """Where all historians tell what they count: a filter."""
-    return historian_status_topic(broker.topic_prefix, "+")
-
-
-def _measure_sustained(
-    url: str, broker: MqttBroker, processes: list[Process], load: Load
-) -> Sustained:
-    before = asyncio.run(count(url))
-    order = Order(
-        broker.host,
-        broker.port,
-        status_topic(broker),
-        load.metrics,
-        load.seconds,
-        min(WINDOW_POINTS, WINDOW_PAYLOADS * load.metrics),
-        len(processes),
-    )
-    historians = [psutil.Process(process.pid) for process in processes]
-    used_s = sum(map(_read_cpu_s, historians))
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.ingest_publisher"],
-        input=json.dumps(asdict(order)),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    if run.returncode:
-        raise ProcessError(f"publisher: ended with status {run.returncode}: {run.stderr.strip()}")
-    result = json.loads(run.stdout)
-    return Sustained(
-        points=result["points"],
-        seconds=result["stored_s"],
-        rows=asyncio.run(count(url)) - before,
-        cpu_s=sum(map(_read_cpu_s, historians)) - used_s,
-    )
-
-
-def _read_cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
 async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("TRUNCATE historian.sample, historian.current_value")
-    finally:
-        await connection.close()
-
-
-async def count(url: str) -> int:
-    """Samples in the database."""
-    connection = await asyncpg.connect(url)
-    try:
-        return int(await connection.fetchval("SELECT count(*) FROM historian.sample"))
     finally:
         await connection.close()
 

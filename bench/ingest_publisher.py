@@ -22,6 +22,11 @@ NODE = NodeId("bench", "ingest")
 DEVICE = "device"
 VARIANTS = 64
 STATUS_S = 1.0
+REBIRTHS = format_topic(MessageType.NCMD, NODE)
+PATIENCE_S = 90.0
+"""Longer than anything waits for a birth: what is lost is known to be so by then."""
+SETTLED = ("points_stored", "points_duplicate", "points_dropped")
+COUNTED = ("points_received", *SETTLED, "messages_missed", "backlog_points")
 TYPES = (
     DataType.FLOAT,
     DataType.FLOAT,
@@ -124,58 +129,102 @@ class Templates:
         return body.replace(self._time_value, fresh) + b"\x18" + varint(seq)
 
 
+class Followed:
+    """What the historians say that they did since a moment.
+
+    Args:
+        client: connected; subscribed to here.
+        order: names the topic.
+
+    Attributes:
+        settled: points of which they know what became of them.
+        asked: whether births were asked for again.
+    """
+
+    def __init__(self, client: mqtt.Client, order: Order) -> None:
+        self._by_historian: dict[str, dict[str, int]] = {}
+        self._before = dict.fromkeys(COUNTED, 0)
+        self._now = dict(self._before)
+        self.settled = 0
+        self.asked = False
+        client.on_message = self._take
+        client.message_callback_add(REBIRTHS, self._note_asked)
+        client.subscribe([(order.status_topic, 1), (REBIRTHS, 0)])
+
+    def begin(self) -> None:
+        """Count from here on."""
+        self._before = dict(self._now)
+        self.settled = 0
+        self.asked = False
+
+    def counts(self) -> dict[str, int]:
+        """Of all historians together."""
+        return {name: self._now[name] - self._before[name] for name in COUNTED}
+
+    def _take(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        self._by_historian[message.topic] = json.loads(message.payload)
+        told = self._by_historian.values()
+        self._now = {name: sum(status[name] for status in told) for name in COUNTED}
+        counts = self.counts()
+        self.settled = sum(counts[name] for name in SETTLED)
+
+    def _note_asked(self, *_: object) -> None:
+        self.asked = True
+
+
 def main() -> None:
-    """Publish as ordered and print what was published."""
+    """Publish as ordered and print what was published, and what the historians counted of it."""
     order = Order(**json.load(sys.stdin))
-    stored = 0
-    by_historian: dict[str, int] = {}
-
-    def follow(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        nonlocal stored
-        status = json.loads(message.payload)
-        by_historian[message.topic] = (
-            status["points_stored"] + status["points_duplicate"] + status["points_dropped"]
-        )
-        stored = sum(by_historian.values())
-
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench-publisher")
-    client.on_message = follow
     client.connect(order.host, order.port)
-    client.subscribe(order.status_topic, 1)
     client.loop_start()
+    followed = Followed(client, order)
     # What the historian stored before is not ours: two reports at least come in this time.
     time.sleep(STATUS_S)
-    already = stored
+    followed.begin()
     base_ms = time.time_ns() // 1_000_000
-    for topic, payload in make_births(order.metrics, base_ms):
-        client.publish(topic, payload).wait_for_publish(10)
+    for birth_topic, payload in make_births(order.metrics, base_ms):
+        client.publish(birth_topic, payload).wait_for_publish(10)
     templates = Templates(order.metrics, base_ms)
     topic = format_topic(MessageType.DDATA, NODE, DEVICE)
     points = order.metrics
     births_again = (order.processes - 1) * order.metrics
-    number = 0
+    number, seq, rebirths = 0, 2, 0
     timestamp_ms = base_ms
+    under_way = [[0], [0], [0]]
     started = time.perf_counter()
-    while time.perf_counter() - started < order.seconds:
-        if points + births_again - (stored - already) > order.window:
+    while (elapsed := time.perf_counter() - started) < order.seconds:
+        waits = points + births_again - followed.settled
+        under_way[min(2, int(3 * elapsed / order.seconds))].append(waits)
+        if waits > order.window:
             time.sleep(0.002)
             continue
         # Every payload has a millisecond of its own, also where they come faster than that.
         timestamp_ms = max(timestamp_ms + 1, time.time_ns() // 1_000_000)
-        client.publish(topic, templates.fill(number, (number + 2) & 255, timestamp_ms))
-        number += 1
+        if followed.asked:
+            followed.asked = False
+            for birth_topic, payload in make_births(order.metrics, timestamp_ms):
+                client.publish(birth_topic, payload)
+            seq, rebirths = 2, rebirths + 1
+            births_again += (order.processes - 1) * order.metrics
+        else:
+            client.publish(topic, templates.fill(number, seq, timestamp_ms))
+            number, seq = number + 1, (seq + 1) & 255
         points += order.metrics
     sent_s = time.perf_counter() - started
-    deadline = time.perf_counter() + 60
-    while stored - already < points + births_again and time.perf_counter() < deadline:
+    deadline = time.perf_counter() + PATIENCE_S
+    while followed.settled < points + births_again and time.perf_counter() < deadline:
         time.sleep(0.002)
     print(
         json.dumps(
             {
                 "points": points,
+                "births_again": births_again,
+                "rebirths": rebirths,
                 "sent_s": sent_s,
                 "stored_s": time.perf_counter() - started,
-                "next_seq": (number + 2) & 255,
+                "under_way": [round(sum(part) / len(part)) for part in under_way],
+                "counted": followed.counts(),
                 "order": asdict(order),
             }
         )

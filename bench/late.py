@@ -22,7 +22,7 @@ import click
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench import ingest
+from bench import ingest, ingest_load
 from bench.ingest_publisher import TYPES, make_value
 from deploy.local.broker import MqttBroker, find_mosquitto
 from deploy.local.process import ProcessError
@@ -137,7 +137,7 @@ def _run(
 ) -> dict[str, object]:
     server = migrate(url)
     with ingest.historians(url, broker, folder, 1), _client(broker) as client:
-        counts = _follow(client, ingest.status_topic(broker))
+        counts = _follow(client, ingest_load.status_topic(broker))
         live = Node(client, NodeId("bench", "live"))
         late = Node(client, NodeId("bench", "late"))
         now_ms = time.time_ns() // 1_000_000
@@ -162,7 +162,7 @@ def _run(
         resending.join()
         _settle(counts, live, late)
         took_s = time.perf_counter() - started
-        rows = asyncio.run(ingest.count(url))
+        rows = asyncio.run(ingest_load.count(url))
     resent = late.points - resent
     return {
         "bench": "late",

@@ -136,6 +136,7 @@ class Historian:
             stored=self.counters.points_stored,
             duplicate=self.counters.points_duplicate,
             dropped=self.counters.points_dropped,
+            messages_missed=self.counters.messages_missed,
         )
         return complete
 
@@ -228,6 +229,7 @@ class Historian:
             points_dropped=counters.points_dropped,
             backlog_points=counters.points_pending,
             backlog_bytes=self._inbox.size + self._writer.size + self._resolver.held_bytes,
+            messages_missed=counters.messages_missed,
             payloads_rejected=counters.payloads_rejected,
         )
 

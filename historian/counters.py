@@ -17,6 +17,8 @@ class Counters:
     """There already, with the same metric, time and value: not stored again."""
     points_dropped: int = 0
     """Lost to a bound, or impossible to store."""
+    messages_missed: int = 0
+    """Lost on the way here, as gaps in the sequence numbers of their nodes tell; at least."""
     payloads_rejected: int = 0
     """Bytes that are no Sparkplug payload."""
     batches: int = 0

@@ -242,6 +242,10 @@ class Ingest:
         if resolver.notes:
             self._take_notes(resolver.notes)
             resolver.notes.clear()
+        if resolver.missed:
+            self._counters.messages_missed += resolver.missed
+            self._complaints.tell("messages_missed", now_ms(), messages=resolver.missed)
+            resolver.missed = 0
         if resolver.dropped:
             self._count_dropped(resolver.dropped, "data_without_birth_dropped")
             resolver.dropped.clear()

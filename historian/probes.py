@@ -26,6 +26,7 @@ _COUNTERS: Final = {
     "points_stored": "Points written to the database",
     "points_duplicate": "Points that were there already",
     "points_dropped": "Points lost to a bound, or impossible to store",
+    "messages_missed": "Messages that never arrived, as gaps in sequence numbers tell; at least",
     "payloads_rejected": "Messages that were no Sparkplug payload",
 }
 _GAUGES: Final = {

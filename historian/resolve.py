@@ -25,6 +25,8 @@ from proto.sparkplug.topics import MessageType, NodeId, Topic
 _SEQ_MASK: Final = 0xFF
 _GAPS_TOLERATED: Final = 3
 """After so many gaps in a row a node's sequence numbers are not believed any more."""
+_GAPS_FORGIVEN: Final = 32
+"""So many messages in order between two gaps: the node counts well, and messages were lost."""
 
 
 Head: TypeAlias = pb.Payload | Envelope
@@ -83,6 +85,7 @@ class Resolver:
         notes: events, to be taken by the caller.
         rebirths: nodes to ask for a rebirth, to be taken by the caller.
         dropped: messages that waited in vain, to be counted and taken by the caller.
+        missed: messages that never came, as sequence numbers tell; to be taken by the caller.
         held_bytes: memory taken by what waits.
         absences: sessions that may have ended unseen.
     """
@@ -95,6 +98,7 @@ class Resolver:
         self.notes: list[Note] = []
         self.rebirths: list[NodeId] = []
         self.dropped: list[Message] = []
+        self.missed = 0
         self.held_bytes = 0
         self.absences = Absences()
 
@@ -121,8 +125,14 @@ class Resolver:
                 return []
             case _ if not session.born:
                 return self._before_birth(session, topic, message, head)
-        if not session.checks_seq or not head.HasField("seq"):
-            return self._accept(session, topic, message, head)
+        if session.checks_seq and head.HasField("seq"):
+            return self._in_turn(session, topic, message, head)
+        self._follow(session, topic.node, message.received_ms, head)
+        return self._accept(session, topic, message, head)
+
+    def _in_turn(
+        self, session: Session, topic: Topic, message: Message, head: Head
+    ) -> list[Release]:
         if head.seq != session.next_seq and not message.follows_loss:
             self._reorder(session, topic, message, head.seq)
             return []
@@ -172,14 +182,13 @@ class Resolver:
         self, session: Session, topic: Topic, message: Message, payload: pb.Payload
     ) -> list[Release]:
         bd_seq = read_bd_seq(payload)
+        self._note_gap(session, topic.node, message.received_ms)
         session.collect_reordered()
         if session.bd_seq is not None and bd_seq != session.bd_seq:
             # Another MQTT session of the node: what waits belongs to the one before.
             self._drop(list(session.waiting))
             session.waiting.clear()
         self._note_lost(topic.node, bd_seq)
-        if session.born and session.in_order > _SEQ_MASK:
-            session.gaps = 0
         table = make_table(topic, payload, self._ids)
         session.begin(bd_seq, payload.seq if payload.HasField("seq") else 0, table)
         session.resume_asking(self._options.rebirth_pause_ms)
@@ -201,6 +210,7 @@ class Resolver:
         bd_seq = read_bd_seq(payload)
         if session.born and None not in {bd_seq, session.bd_seq} and bd_seq != session.bd_seq:
             return  # the will of an earlier connection
+        self._note_gap(session, topic.node, message.received_ms)
         self._drop(session.end())
         self._restless.discard(topic.node)
         self.absences.forget(topic.node)
@@ -272,15 +282,31 @@ class Resolver:
         return released
 
     def _give_up_order(self, session: Session, node: NodeId, now_ms: int) -> None:
-        expected, found = session.next_seq, next(iter(session.reordered), None)
-        session.gaps += 1
+        session.gaps = session.gaps + 1 if session.in_order < _GAPS_FORGIVEN else 1
+        self._note_gap(session, node, now_ms)
         session.collect_reordered()
         session.born = False
         session.tables.clear()
-        self.notes.append(Note(now_ms, "gap", node, None, {"expected": expected, "found": found}))
         if session.gaps >= _GAPS_TOLERATED and session.checks_seq:
             session.checks_seq = False
             self.notes.append(Note(now_ms, "sequence_ignored", node))
+
+    def _note_gap(self, session: Session, node: NodeId, now_ms: int) -> None:
+        found, missing = session.find_gap()
+        if found is not None:
+            self.missed += missing
+            detail = {"expected": session.next_seq, "found": found, "missing": missing}
+            self.notes.append(Note(now_ms, "gap", node, None, detail))
+
+    def _follow(self, session: Session, node: NodeId, now_ms: int, head: Head) -> None:
+        if not (self._options.check_sequence and head.HasField("seq")):
+            return
+        session.follow(head.seq)
+        if session.in_order > _SEQ_MASK:
+            # A whole round without a fault: it was the way here that lost messages.
+            session.checks_seq = True
+            session.gaps = 0
+            self.notes.append(Note(now_ms, "sequence_believed", node))
 
     def _wait(self, session: Session, topic: Topic, message: Message) -> None:
         session.waiting.append(Held(topic, message, message.received_ms))

@@ -30,7 +30,7 @@ class Session:
         waiting: what waits for a birth, oldest first.
         checks_seq: whether the node's sequence numbers are believed.
         gaps: how many gaps came one after another.
-        in_order: messages in sequence since the birth.
+        in_order: messages in sequence since the birth, or since one that was not.
         seen_ms: when its last message arrived.
     """
 
@@ -72,6 +72,22 @@ class Session:
         self.next_seq = (seq + 1) & 0xFF
         self.in_order = 0
         self.tables = {None: table}
+
+    def find_gap(self) -> tuple[int | None, int]:
+        """The next sequence number that came after those that are missing, and how many are.
+
+        A whole round of 256 more may be missing: numbers do not tell.
+        """
+        found = min(self.reordered, key=self._count_to, default=None)
+        return found, 0 if found is None else self._count_to(found)
+
+    def _count_to(self, seq: int) -> int:
+        return (seq - self.next_seq) & 0xFF
+
+    def follow(self, seq: int) -> None:
+        """Take a sequence number that is not checked."""
+        self.in_order = self.in_order + 1 if seq == self.next_seq else 0
+        self.next_seq = (seq + 1) & 0xFF
 
     def end(self) -> list[Held]:
         """An NDEATH, or the end of our connection.

@@ -131,6 +131,8 @@ class HistorianStatus(Document):
     points_duplicate: int = 0
     """Already stored under the same metric and time, so not stored again."""
     points_dropped: int = 0
+    messages_missed: int = 0
+    """Never arrived, as gaps in the sequence numbers tell; at least."""
     backlog_points: int = 0
     backlog_bytes: int = 0
     payloads_rejected: int = 0

@@ -309,3 +309,73 @@ def test_death_that_was_seen_is_no_lost_session() -> None:
     wire.send(MessageType.NDEATH, bd_seq=7)
     wire.birth({1: "level"}, bd_seq=8)
     assert "node_lost" not in wire.kinds()
+
+
+@pytest.mark.parametrize("how", ["time", "birth", "death"])
+def test_missing_messages_are_counted_however_the_gap_ends(how: str) -> None:
+    wire = Wire()
+    wire.birth({1: "level"}, bd_seq=3)
+    wire.data(seq=9)
+    wire.data(seq=7)
+    if how == "time":
+        wire.now_ms += 1_000
+        wire.resolver.tick(wire.now_ms)
+    elif how == "birth":
+        wire.birth({1: "level"}, bd_seq=3)
+    else:
+        wire.send(MessageType.NDEATH, bd_seq=3)
+    assert wire.resolver.missed == 5
+    (gap,) = [note for note in wire.resolver.notes if note.kind == "gap"]
+    assert gap.detail == {"expected": 2, "found": 7, "missing": 5}
+
+
+def test_order_that_was_restored_is_no_loss() -> None:
+    wire = Wire()
+    wire.birth({1: "level"})
+    wire.data(seq=3)
+    wire.data(seq=2)
+    wire.birth({1: "level"})
+    assert wire.resolver.missed == 0
+    assert "gap" not in wire.kinds()
+
+
+def lose(wire: Wire, before: int) -> None:
+    """After a birth and some data, one message is lost and the time for it goes by."""
+    wire.birth({1: "level"})
+    for _ in range(before):
+        assert len(wire.data()) == 1
+    wire.data(seq=(wire.seq + 1) % 256)
+    wire.now_ms += 400_000
+    wire.resolver.tick(wire.now_ms)
+
+
+def test_node_that_counts_well_is_believed_however_often_messages_are_lost() -> None:
+    wire = Wire()
+    for _ in range(10):
+        lose(wire, 40)
+    assert "sequence_ignored" not in wire.kinds()
+    assert wire.resolver.missed == 10
+
+
+def test_node_is_believed_again_after_a_round_of_messages_in_order() -> None:
+    wire = Wire()
+    for _ in range(3):
+        lose(wire, 0)
+    assert wire.kinds()[-1] == "sequence_ignored"
+    wire.birth({1: "level"})
+    for _ in range(256):
+        assert len(wire.data()) == 1
+    assert wire.kinds()[-1] == "sequence_believed"
+    assert wire.data(seq=(wire.seq + 9) % 256) == []
+    wire.now_ms += 1_000
+    wire.resolver.tick(wire.now_ms)
+    assert wire.resolver.missed == 3 + 9
+
+
+def test_member_of_a_share_never_takes_a_gap_for_a_loss() -> None:
+    wire = Wire(ResolveOptions(check_sequence=False))
+    wire.birth({1: "level"})
+    for _ in range(300):
+        assert len(wire.data()) == 1
+    assert len(wire.data(seq=(wire.seq + 9) % 256)) == 1
+    assert wire.resolver.missed == 0
