@@ -1,7 +1,7 @@
 """Plain rows: numbers of good quality, as columns and as the bytes of PostgreSQL's COPY. Pure.
 
-A row is a metric, a time, a value and the time of publishing where that is another. The format is
-that of PostgreSQL's documentation of COPY, "Binary Format".
+A row is a metric, a time, a value and the delay until it was published, where there is one. The
+format is that of PostgreSQL's documentation of COPY, "Binary Format".
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from historian.wire import Doubles, Longs
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 """What stands before and after the rows of a COPY."""
-PLAIN_COLUMNS: Final = ("metric_id", "time", "value", "sent")
+PLAIN_COLUMNS: Final = ("metric_id", "time", "value", "delay")
 
 POSTGRES_EPOCH_MS: Final = 946_684_800_000
 """2000-01-01, from which PostgreSQL counts microseconds; nothing older is stored."""
@@ -32,10 +32,10 @@ _SHAPE: Final = [
     ("time", ">i8"),
     ("value_size", ">i4"),
     ("value", ">f8"),
-    ("sent_size", ">i4"),
+    ("delay_size", ">i4"),
 ]
 _ROW: Final = np.dtype(_SHAPE)
-_ROW_SENT: Final = np.dtype([*_SHAPE, ("sent", ">i8")])
+_ROW_DELAYED: Final = np.dtype([*_SHAPE, ("delay", ">i8")])
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ NO_ROWS: Final = PlainRows(
 
 
 def _encode(rows: PlainRows) -> bytes:
-    apart = rows.sent_ms != rows.time_ms
-    packed = np.empty(len(rows), _ROW_SENT if apart.any() else _ROW)
+    delay_ms = rows.sent_ms - rows.time_ms
+    late = delay_ms != 0
+    packed = np.empty(len(rows), _ROW_DELAYED if late.any() else _ROW)
     packed["fields"] = len(PLAIN_COLUMNS)
     packed["metric_size"] = 4
     packed["metric_id"] = rows.metric_id
@@ -113,15 +114,15 @@ def _encode(rows: PlainRows) -> bytes:
     packed["time"] = (rows.time_ms - POSTGRES_EPOCH_MS) * 1000
     packed["value"] = rows.value
     if packed.dtype == _ROW:
-        packed["sent_size"] = -1
+        packed["delay_size"] = -1
         return packed.tobytes()
-    packed["sent_size"] = np.where(apart, 8, -1)
-    packed["sent"] = (rows.sent_ms - POSTGRES_EPOCH_MS) * 1000
-    if apart.all():
+    packed["delay_size"] = np.where(late, 8, -1)
+    packed["delay"] = delay_ms
+    if late.all():
         return packed.tobytes()
     # A null has no bytes.
-    there = np.ones((len(packed), _ROW_SENT.itemsize), np.bool_)
-    there[~apart, _ROW.itemsize :] = False
+    there = np.ones((len(packed), _ROW_DELAYED.itemsize), np.bool_)
+    there[~late, _ROW.itemsize :] = False
     return packed.view(np.uint8).reshape(there.shape)[there].tobytes()
 
 

@@ -30,7 +30,7 @@ METRICS: Final = """
 
 _SAMPLE_COLUMNS: Final = """
     s.time, s.value, s.text, s.json::text AS json, s.bytes, s.quality,
-    coalesce(s.sent, s.time) AS sent, s.historical
+    coalesce(s.time + s.delay * interval '1 millisecond', s.sent, s.time) AS sent, s.historical
 """
 
 # Metric by metric, so that each is walked along its index in the order of time.

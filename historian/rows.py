@@ -1,6 +1,6 @@
 """Rows on their way to the database, and the bytes of those that have every column. Pure.
 
-Two shapes of rows. A *plain* row is a number of good quality: metric, time, value, sent. A *full*
+Two shapes of rows. A *plain* row is a number of good quality: metric, time, value, delay. A *full*
 row has every column. The format is that of PostgreSQL's documentation of COPY, "Binary Format".
 """
 
@@ -22,7 +22,7 @@ FULL_COLUMNS: Final = (
 )
 _FULL_HEAD: Final = struct.Struct(">hiiiq").pack
 _DOUBLE: Final = struct.Struct(">id").pack
-_TIME: Final = struct.Struct(">iq").pack
+_DELAY: Final = struct.Struct(">iq").pack
 _QUALITY: Final = struct.Struct(">ihi?").pack
 _LENGTH: Final = struct.Struct(">i").pack
 _NULL: Final = b"\xff\xff\xff\xff"
@@ -142,12 +142,12 @@ def pack_full(
     historical: bool,
     columns: Columns,
 ) -> bytes:
-    """One row with every column. ``sent_ms`` equal to ``time_ms`` is stored as null."""
+    """One row with every column. It keeps how long after ``time_ms`` it was sent, null for 0."""
     number, text, json, raw = columns
     parts = [
         _FULL_HEAD(len(FULL_COLUMNS), 4, metric_id, 8, (time_ms - POSTGRES_EPOCH_MS) * 1000),
         _NULL if number is None else _DOUBLE(8, number),
-        _NULL if sent_ms == time_ms else _TIME(8, (sent_ms - POSTGRES_EPOCH_MS) * 1000),
+        _NULL if sent_ms == time_ms else _DELAY(8, sent_ms - time_ms),
         _QUALITY(2, quality, 1, historical),
         _NULL if text is None else _pack_bytes(text.encode()),
         _NULL if json is None else _pack_bytes(_JSONB_VERSION + json.encode()),

@@ -6,6 +6,9 @@ from historian.rows import FULL_COLUMNS
 
 _COLUMNS: Final = ", ".join(FULL_COLUMNS)
 _FROM_ARRIVING: Final = ", ".join(f"a.{column}" for column in FULL_COLUMNS)
+_SAMPLE_COLUMNS: Final = f"{_COLUMNS}, sent"
+_SAMPLE_FROM_ARRIVING: Final = f"{_FROM_ARRIVING}, a.sent"
+"""An import may tell when a sample was published more exactly than a delay can."""
 _SAME: Final = " AND ".join(
     f"s.{column} IS NOT DISTINCT FROM a.{column}" for column in ("value", "text", "json", "bytes")
 )
@@ -30,8 +33,9 @@ LOCK_CHECKS: Final = "SELECT pg_advisory_xact_lock(hashtext('historian.check'))"
 """All historians of a share get every birth: one after the other looks what is there already."""
 
 INSERT_MISSING: Final = f"""
-    INSERT INTO historian.sample ({_COLUMNS})
-    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
+    INSERT INTO historian.sample ({_SAMPLE_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes)
+        {_SAMPLE_FROM_ARRIVING}
     FROM arriving AS a
     LEFT JOIN LATERAL (
         SELECT true AS there FROM historian.sample AS s
@@ -47,8 +51,9 @@ READ_RANGE: Final = (
     "SET LOCAL enable_seqscan = on",
 )
 INSERT_MISSING_OF_RANGE: Final = f"""
-    INSERT INTO historian.sample ({_COLUMNS})
-    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
+    INSERT INTO historian.sample ({_SAMPLE_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes)
+        {_SAMPLE_FROM_ARRIVING}
     FROM arriving AS a
     WHERE NOT EXISTS (
         SELECT FROM historian.sample AS s

@@ -49,8 +49,11 @@ _NEW_METRICS: Final = """
 """
 _ARRIVE: Final = """
     CREATE TEMP TABLE arriving ON COMMIT DROP AS
-    SELECT i.time, m.metric_id, i.quality, i.historical, i.value, i.sent, i.text, i.json, i.bytes
+    SELECT i.time, m.metric_id, i.quality, i.historical, i.value, i.text, i.json, i.bytes,
+        CASE WHEN apart.ms = trunc(apart.ms) THEN nullif(apart.ms, 0)::bigint END AS delay,
+        CASE WHEN apart.ms <> trunc(apart.ms) THEN i.sent END AS sent
     FROM incoming AS i
+    CROSS JOIN LATERAL (SELECT extract(epoch FROM i.sent - i.time) * 1000 AS ms) AS apart
     JOIN historian.metric AS m
         ON m.group_name = i.group_name AND m.edge = i.edge
         AND m.device IS NOT DISTINCT FROM i.device AND m.name = i.metric AND m.datatype = i.datatype
@@ -167,7 +170,8 @@ def select_samples(*, json_as: str = "s.json") -> str:
     """The query of an export, to be filled with a selection; its columns are :data:`COLUMNS`."""
     return f"""
         SELECT s.time, m.group_name, m.edge, m.device, m.name AS metric, m.datatype,
-            s.value, s.text, {json_as} AS json, s.bytes, s.quality, s.sent, s.historical
+            s.value, s.text, {json_as} AS json, s.bytes, s.quality,
+            coalesce(s.time + s.delay * interval '1 millisecond', s.sent) AS sent, s.historical
         {_CHOSEN}
         ORDER BY s.metric_id, s.time
     """

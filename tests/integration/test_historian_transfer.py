@@ -38,7 +38,7 @@ VALUES: dict[str, list[Value]] = {
 }
 ALL = (
     "SELECT m.group_name, m.edge, m.device, m.name, m.datatype, s.time, s.value::text AS value,"
-    " s.text, s.json::text AS json, s.bytes, s.quality, s.sent, s.historical"
+    " s.text, s.json::text AS json, s.bytes, s.quality, s.delay, s.sent, s.historical"
     " FROM historian.sample AS s JOIN historian.metric AS m USING (metric_id)"
     " ORDER BY 1, 2, 3, 4, 5, 6"
 )

@@ -5,18 +5,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
+from historian.database import Connection
+from historian.plain import PlainRows
 from historian.queries import History, Selection
+from historian.rows import Rows
 from historian.schema import migrate as migrations
 from historian.schema.migrate import migrate, normalize_url
+from historian.store import SampleStore
 from tests.integration.historian_rig import query
 
 FILES = sorted(migrations._MIGRATIONS.glob("*.sql"))
 EARLIER = [file.stem for file in FILES[:-1]]
 START = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 END = START + timedelta(hours=1)
+MOMENTS = "SELECT time, metric_id, value, sent FROM historian.samples"
 
 
 def apply_until(url: str, newest: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +77,13 @@ async def read_all(url: str) -> dict[str, Any]:
     for metric in await history.find_metrics(Selection(like="plant/%"), 100):
         samples, _ = await history.read_samples(metric, START, END, 100)
         found[metric.name] = [
-            (sample.time.minute, repr(sample.value), sample.quality, sample.historical)
+            (
+                sample.time.minute,
+                repr(sample.value),
+                sample.quality,
+                sample.historical,
+                sample.sent.minute,
+            )
             for sample in samples
         ]
     await history.close()
@@ -111,18 +123,82 @@ async def test_history_of_an_earlier_version_is_read_after_the_upgrade(
     migrate(url)
     assert await read_all(url) == {
         "level": [
-            (0, "1", 192, False),
-            (10, "nan", 192, False),
-            (20, "2.5", 0, True),
+            (0, "1", 192, False, 0),
+            (10, "nan", 192, False, 10),
+            (20, "2.5", 0, True, 30),
         ],
-        "count": [(20, "18446744073709551615", 192, False)],
-        "text": [(20, "'a'", 192, False)],
-        "set": [(20, "{'rows': [[1]]}", 192, False)],
-        "raw": [(20, repr(b"\x00\xff"), 192, False)],
+        "count": [(20, "18446744073709551615", 192, False, 20)],
+        "text": [(20, "'a'", 192, False, 20)],
+        "set": [(20, "{'rows': [[1]]}", 192, False, 20)],
+        "raw": [(20, repr(b"\x00\xff"), 192, False, 20)],
     }
     (latest,) = query(url, "SELECT metric, value FROM historian.latest")
     assert latest == {"metric": "level", "value": 2.5}
     assert query(url, "SELECT kind FROM historian.event") == [{"kind": "node_birth"}]
+
+
+@pytest.mark.asyncio
+async def test_a_day_that_was_moved_before_delays_is_read_and_takes_more(
+    historian_databases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = normalize_url(historian_databases)
+    apply_until(url, "0012.long_questions", tmp_path / "earlier", monkeypatch)
+    put_data(url)
+    query(url, "UPDATE historian.current_value SET sent = time - interval '7 ms' RETURNING 1")
+    compress(url)
+    server = migrate(url)
+    before = query(url, f"{MOMENTS} ORDER BY metric_id, time")
+    assert [(row["time"].minute, row["sent"].minute) for row in before[:3]] == [
+        (0, 0),
+        (10, 10),
+        (20, 30),
+    ]
+    assert query(url, "SELECT delay FROM historian.current_value") == [{"delay": -7}]
+
+    start_ms = round(START.timestamp() * 1000)
+    times = start_ms + np.arange(200, dtype=np.int64) * 1000
+    rows = Rows()
+    rows.days.add(start_ms // 86_400_000)
+    values = np.arange(200, dtype=np.float64)
+    # At once, a second before, and some years after: not every row has a delay.
+    delays = np.array([0, -1000, 101, 2**40], np.int64)
+    sent = times + np.resize(delays, 200)
+    rows.add_plain(PlainRows(np.full(200, 2, np.int32), times, values, sent))
+    store = SampleStore()
+    store.direct_compress = server.direct_compress
+    connection = Connection(url, "test")
+    await connection.open()
+    await store.ensure_days(connection, rows.days)
+    await store.copy_new(connection, rows)
+    await connection.close()
+    for moved in (False, True):
+        if moved:
+            compress(url)
+        assert query(url, f"{MOMENTS} WHERE metric_id <> 2 ORDER BY metric_id, time") == [
+            row for row in before if row["metric_id"] != 2
+        ]
+        live = query(url, f"{MOMENTS} WHERE metric_id = 2 AND value < 200 ORDER BY time, value")
+        found = [
+            (as_ms(row["time"]), row["value"], as_ms(row["sent"]))
+            for row in live
+            if row["value"] != 2.5
+        ]
+        assert found == list(zip(times.tolist(), values.tolist(), sent.tolist(), strict=True))
+
+
+def compress(url: str) -> None:
+    """Move every day into the columnstore, where the server has one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+        if row == ("timescale",):
+            connection.execute(
+                "SELECT compress_chunk(c, recompress => true)"
+                " FROM show_chunks('historian.sample') AS c"
+            )
+
+
+def as_ms(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def test_upgraded_schema_is_the_same_as_a_new_one(

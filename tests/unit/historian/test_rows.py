@@ -52,15 +52,13 @@ def read_row(data: bytes) -> Row:
     def number(code: str, field: bytes | None) -> float | None:
         return None if field is None else struct.unpack(f">{code}", field)[0]
 
-    def time(field: bytes | None) -> int | None:
-        microseconds = number("q", field)
-        return None if microseconds is None else int(microseconds) // 1000 + POSTGRES_EPOCH_MS
-
+    time_ms = int(number("q", fields[1]) or 0) // 1000 + POSTGRES_EPOCH_MS
+    delay_ms = number("q", fields[3])
     return Row(
         int(number("i", fields[0]) or 0),
-        time(fields[1]) or 0,
+        time_ms,
         number("d", fields[2]),
-        time(fields[3]),
+        None if delay_ms is None else time_ms + int(delay_ms),
         int(number("h", fields[4]) or 0) if fields[4] is not None else 192,
         bool(number("?", fields[5])),
         None if fields[6] is None else fields[6].decode(),
