@@ -1,6 +1,7 @@
 """Which driver reads which device: an explicit choice, so that importing has no effects."""
 
 from edge_node.drivers.base import Driver, Trace
+from edge_node.drivers.doors import Doors
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
 from edge_node.drivers.s7.driver import S7Driver
@@ -18,8 +19,9 @@ class Drivers:
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
-        self._lines = Lines(trace=trace)
-        self._s7_links = Links(trace)
+        doors = Doors()
+        self._lines = Lines(trace=trace, doors=doors)
+        self._s7_links = Links(trace, doors)
         self._trace = trace
 
     def make(self, document: DeviceDocument) -> Driver:

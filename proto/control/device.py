@@ -185,6 +185,9 @@ class ModbusConnection(Document):
     """Requests on their way at once; more than one only for servers that allow it."""
     shared: bool = True
     """Devices at one host and port use one connection, as gateways like it."""
+    max_connections: int | None = Field(default=None, ge=1, le=1000)
+    """This device connects only while the node has fewer connections to the host and port, those of
+    all devices counted; until then it waits and says so. Any number when absent."""
     mask_write: bool = False
     """Bits of registers are written by function 22 where the device has it; else by reading,
     changing and writing the register."""
@@ -203,6 +206,10 @@ class ModbusConnection(Document):
                 )
             if self.host:
                 raise ValueError(f"host is {self.host!r}, transport 'rtu' has a serial_port only")
+            if self.max_connections is not None:
+                raise ValueError(
+                    f"max_connections is {self.max_connections}, a serial port has one line only"
+                )
         else:
             if not self.host:
                 raise ValueError("host is missing, expected the name or address of the server")

@@ -74,6 +74,9 @@ class S7Connection(Document):
     """Requests on their way at once, as far as the CPU grants them."""
     shared: bool = True
     """Devices with the same connection use one together: CPUs have few."""
+    max_connections: int | None = Field(default=None, ge=1, le=1000)
+    """This device connects only while the node has fewer connections to the host and port; until
+    then it waits and says so. Any number when absent."""
     check_state: bool = True
     """Ask every ten seconds whether the CPU runs, unless ``remote_tsap`` is set; in STOP its values
     are published as stale."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -126,3 +127,23 @@ async def test_a_lossy_link_is_read_by_asking_again() -> None:
         assert traffic.requests == 30 + traffic.errors["timeout"]
         assert traffic.latency.count == 30
         await driver.aclose()
+
+
+async def test_no_more_connections_are_opened_than_the_device_allows() -> None:
+    async with simulator(["3:drop"]) as port:
+        lines = Lines()
+        own = partial(make, lines, port, shared=False, max_connections=2)
+        first, second = await own(1), await own(3)
+        with pytest.raises(
+            DeviceUnreachable,
+            match=r"^D2: .* has 2 connections .* max_connections, 2",
+        ):
+            await own(2)
+        with pytest.raises(DeviceUnreachable):
+            await second.read("default")
+        await second.aclose()  # as the supervisor does when a device is lost
+        third = await own(2)
+        assert (await third.read("default")).bad == {}
+        assert (await first.read("default")).bad == {}
+        await first.aclose()
+        await third.aclose()

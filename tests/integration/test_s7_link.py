@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from deploy.local.plant.s7_cpu import S7Cpu, is_answer
 from deploy.local.plant.s7_generic import WaveMemory
@@ -158,6 +159,23 @@ async def test_a_lost_connection_is_lost_for_all_and_found_by_any() -> None:
         await a.aclose()
         await b.open()
         assert not (await b.read("default")).bad
+        await b.aclose()
+
+
+async def test_no_more_connections_are_opened_than_the_device_allows() -> None:
+    async with serving(Cpu()) as cpu:
+        links = Links()
+        settings = {"shared": False, "max_connections": 1, "timeout_s": 1}
+        a, b = make(cpu, links, "A", **settings), make(cpu, links, "B", **settings)
+        await a.open()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(b.open)  # waits, and goes on when the other leaves
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert len(cpu.connections) == 1
+            await a.aclose()
+        assert not (await b.read("default")).bad
+        with pytest.raises(DeviceUnreachable, match=r"A: .* has 1 connections of this node"):
+            await a.open()
         await b.aclose()
 
 

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from edge_node.drivers.base import CannotConnect, DeviceUnreachable, NoAnswer, NotUnderstood
+from edge_node.drivers.doors import Door
 from edge_node.drivers.modbus.codec import Answer, Codec, ProtocolError
 from edge_node.drivers.modbus.wire import Wire
 from edge_node.drivers.traffic import Traffic
@@ -56,6 +57,7 @@ class Line:
         make_codec: makes the codec of a new connection.
         max_in_flight: requests that may be on their way at once.
         settle_s: silence kept after connecting.
+        door: to be entered before connecting, where the server's connections are counted.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Line:
         max_in_flight: int = 1,
         *,
         settle_s: float = 0.0,
+        door: Door | None = None,
     ) -> None:
         self.name = name
         self.connects = 0
@@ -83,6 +86,7 @@ class Line:
         self._sending = trio.Lock()
         self._connecting = trio.Lock()
         self._settle_s = settle_s
+        self._door = door
 
     async def ensure_connected(self, timeout_s: float) -> None:
         """Connect unless connected.
@@ -93,6 +97,8 @@ class Line:
         async with self._connecting:
             if self._wire is not None:
                 return
+            if self._door is not None:
+                await self._door.enter(timeout_s)
             try:
                 with trio.fail_after(timeout_s):
                     self._wire = await self._connect()
@@ -101,6 +107,9 @@ class Line:
             except OSError as exc:
                 reason = exc.strerror or str(exc)
                 raise CannotConnect(f"{self.name} cannot be reached: {reason}") from exc
+            finally:
+                if self._wire is None:
+                    self._leave()
             self._codec = self._make_codec()
             self._silent_timeouts = 0
             self._heard_at = trio.current_time()
@@ -344,8 +353,13 @@ class Line:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
+            self._leave()
         for exchange in self._pending.values():
             exchange.wake()
+
+    def _leave(self) -> None:
+        if self._door is not None:
+            self._door.leave()
 
     def close(self) -> None:
         """Close at once; never raises."""

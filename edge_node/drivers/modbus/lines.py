@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from edge_node.drivers.base import DeviceUnreachable, Trace
+from edge_node.drivers.doors import Doors
 from edge_node.drivers.modbus.codec import RtuCodec, TcpCodec
 from edge_node.drivers.modbus.line import Connect, Line
 from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
@@ -22,6 +23,7 @@ class Lines:
         connect: makes the connection to a host and port; raises ``OSError``.
         open_port: opens a serial port; raises ``OSError``.
         trace: is told every byte that is sent and received.
+        doors: count the connections to each server; those of these lines alone when absent.
     """
 
     def __init__(
@@ -29,7 +31,9 @@ class Lines:
         connect: Callable[[str, int], Awaitable[Wire]] = connect_tcp,
         open_port: Callable[[SerialSettings], Awaitable[Wire]] = open_serial,
         trace: Trace | None = None,
+        doors: Doors | None = None,
     ) -> None:
+        self._doors = doors or Doors()
         self._trace = trace
         self._connect = connect
         self._open_port = open_port
@@ -72,15 +76,19 @@ class Lines:
         if connection.transport == "tls":
             files = TlsFiles(connection.ca_file, connection.cert_file, connection.key_file)
             connect = partial(connect_tls, connection.host, connection.port, files)
-        make_line = partial(
-            Line,
-            f"{connection.host}:{connection.port}",
-            self._traced(connect),
-            RtuCodec if is_rtu else TcpCodec,
-            connection.max_in_flight,
-            settle_s=connection.connect_pause_s,
-        )
-        return SharedLine(make_line, has_spare=not is_rtu)
+
+        def make_line() -> Line:
+            host, port = connection.host, connection.port
+            return Line(
+                f"{host}:{port}",
+                self._traced(connect),
+                RtuCodec if is_rtu else TcpCodec,
+                connection.max_in_flight,
+                settle_s=connection.connect_pause_s,
+                door=self._doors.make(host, port, connection.max_connections),
+            )
+
+        return SharedLine(make_line, has_spare=not is_rtu and connection.max_connections != 1)
 
     def _traced(self, connect: Connect) -> Connect:
         trace = self._trace

@@ -20,6 +20,7 @@ from edge_node.drivers.base import (
     NotUnderstood,
     Trace,
 )
+from edge_node.drivers.doors import Door, Doors
 from edge_node.drivers.s7.codec import Refused, parse_setup, reference_of, setup_request
 from edge_node.drivers.s7.transport import (
     NO_REASON,
@@ -48,16 +49,20 @@ class S7Link:
     Args:
         connection: where it is.
         trace: is told every byte.
+        door: to be entered before connecting, where the CPU's connections are counted.
 
     Attributes:
         pdu: negotiated size of messages in bytes, 0 while not connected.
     """
 
-    def __init__(self, connection: S7Connection, trace: Trace | None = None) -> None:
+    def __init__(
+        self, connection: S7Connection, trace: Trace | None = None, door: Door | None = None
+    ) -> None:
         self.pdu = 0
         self._settings = connection
         self._name = f"{connection.host}:{connection.port}"
         self._trace = trace
+        self._door = door
         self._stream: trio.SocketStream | None = None
         self._framer = Framer()
         self._received: deque[tuple[int, bytes]] = deque()
@@ -82,6 +87,8 @@ class S7Link:
             if self.pdu:
                 return
             self.close()
+            if self._door is not None:
+                await self._door.enter(timeout_s)
             try:
                 with trio.fail_after(timeout_s):
                     self._stream = await _open_stream(self._settings.host, self._settings.port)
@@ -160,6 +167,8 @@ class S7Link:
         self._received.clear()
         if stream is not None:
             stream.socket.close()
+        if self._door is not None:
+            self._door.leave()
 
     async def _exchange(self, makes: Sequence[Make], traffic: Traffic) -> list[bytes]:
         answers: list[bytes] = [b""] * len(makes)
@@ -261,21 +270,27 @@ class Links:
 
     Args:
         trace: is told every byte.
+        doors: count the connections to each CPU; those of these links alone when absent.
     """
 
-    def __init__(self, trace: Trace | None = None) -> None:
+    def __init__(self, trace: Trace | None = None, doors: Doors | None = None) -> None:
         self._trace = trace
+        self._doors = doors or Doors()
         self._links: WeakValueDictionary[str, S7Link] = WeakValueDictionary()
 
     def take(self, connection: S7Connection) -> S7Link:
         """Return the connection to a CPU, not yet open, which lives as long as somebody has it."""
         if not connection.shared:
-            return S7Link(connection, self._trace)
-        key = connection.model_dump_json(exclude={"max_gap"})
+            return self._make(connection)
+        key = connection.model_dump_json(exclude={"max_gap", "max_connections"})
         link = self._links.get(key)
         if link is None:
-            link = self._links[key] = S7Link(connection, self._trace)
+            link = self._links[key] = self._make(connection)
         return link
+
+    def _make(self, connection: S7Connection) -> S7Link:
+        door = self._doors.make(connection.host, connection.port, connection.max_connections)
+        return S7Link(connection, self._trace, door)
 
 
 def _tsap(text: str) -> int:
