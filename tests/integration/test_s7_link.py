@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from deploy.local.plant.s7_cpu import S7Cpu, is_answer
+from deploy.local.plant.s7_cpu import S7Cpu, is_answer, refuse
 from deploy.local.plant.s7_generic import WaveMemory
 from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.s7.driver import S7Driver
@@ -75,6 +75,13 @@ class Touchy(Cpu):
         if answer[_KIND : _KIND + 1] == bytes((_USER_DATA,)):
             raise trio.BrokenResourceError
         return answer
+
+
+class Strict(Cpu):
+    """A device that refuses a whole request for one variable that it does not have."""
+
+    def change(self, answer: bytes) -> bytes:
+        return refuse(answer, 0xD209) if is_answer(answer) and b"\x05\0\0\0" in answer else answer
 
 
 @asynccontextmanager
@@ -177,6 +184,25 @@ async def test_no_more_connections_are_opened_than_the_device_allows() -> None:
         with pytest.raises(DeviceUnreachable, match=r"A: .* has 1 connections of this node"):
             await a.open()
         await b.aclose()
+
+
+async def test_an_address_that_has_whole_requests_refused_is_isolated() -> None:
+    async with serving(Strict()) as cpu:
+        document = describe(cpu)
+        tags = [
+            {"name": f"w{at}", "address": f"DB1.DBW{at}", "datatype": "int"}
+            for at in (0, 2, 20, 3990, 5000, 5002)
+        ]
+        document = S7Device.model_validate(document.model_dump() | {"tags": tags})
+        driver = S7Driver(document, Links())
+        await driver.open()
+        names = [info.name for info in driver.groups["default"]]
+        for result in [await driver.read("default") for _ in range(2)]:
+            assert {names[i] for i in result.bad} == {"w5000", "w5002"}
+            assert all("(error 0xd209)" in reason for reason in result.bad.values())
+        assert (await driver.read("default")).requests == 1
+        assert driver.traffic.quarantined == 2
+        await driver.aclose()
 
 
 async def test_devices_that_do_not_share_have_connections_of_their_own() -> None:

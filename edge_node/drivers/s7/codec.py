@@ -64,8 +64,25 @@ _HEADER_TRAPS: Final = {
 }
 
 
+_ACCESS: Final = frozenset({0x8104, 0xD401, 0xD402, 0xD602, 0xD241})
+"""Errors that are of the CPU's settings, whatever it is asked for."""
+
+
 class Refused(Exception):
-    """The CPU refused a whole request, and said why."""
+    """The CPU refused a whole request, and said why.
+
+    Attributes:
+        code: the error, 0 where a variable's return code tells.
+    """
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def is_of_access(self) -> bool:
+        """Whether the CPU refuses this client rather than what was asked for."""
+        return self.code in _ACCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +238,8 @@ def _parse(message: bytes) -> tuple[bytes, bytes]:
     if error:
         trap = _HEADER_TRAPS.get(error)
         name = get_protocol_error_message(error)
-        raise Refused(f"{name} (error {error:#06x})" + (f": {trap}" if trap else ""))
+        told = f"{name} (error {error:#06x})" + (f": {trap}" if trap else "")
+        raise Refused(told, error)
     at = _ANSWER.size + parameters
     if len(message) < at + data:
         raise ProtocolError(f"answer has {len(message)} bytes, expected {at + data}")

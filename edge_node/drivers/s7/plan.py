@@ -103,6 +103,16 @@ def plan_reads(
     return min(plans, key=lambda plan: (len(plan.requests), len(plan.blocks)))
 
 
+def has_gaps(block: Block, points: Sequence[Point]) -> bool:
+    """Whether a block reads bytes along that no point has."""
+    end = block.start
+    for index in block.indexes:
+        if points[index].start > end:
+            return True
+        end = max(end, points[index].end)
+    return False
+
+
 def plan_alone(points: Sequence[Point], indexes: Collection[int], limits: Limits) -> Plan:
     """Read each point as a variable of its own, so that each has its own status."""
     return _pack(_merge(points, list(indexes), limits, None, ()), limits)
