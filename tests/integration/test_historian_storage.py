@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from historian.__main__ import historian
+from historian.report import read_report
 from historian.schema.migrate import migrate, normalize_url
 from historian.statements import CHECK_SETUP, INSERT_MISSING
 from tests.integration.historian_rig import query
@@ -93,6 +94,68 @@ def test_report_counts_samples_and_bytes(database: str) -> None:
     assert [metric["points"] for metric in report["metrics"]] == [200]
     spoken = CliRunner().invoke(historian, ["report"])
     assert "plant/line/filler/level" in spoken.stdout
+
+
+def compress(url: str) -> int:
+    """Move every day into the columnstore, where the server has one.
+
+    Returns:
+        How many samples are there.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+        if row != ("timescale",):
+            return 0
+        connection.execute("SELECT compress_chunk(c) FROM show_chunks('historian.sample') AS c")
+        (count,) = connection.execute("SELECT count(*) FROM historian.sample").fetchone() or (0,)
+        return int(count)
+
+
+def test_report_shares_all_bytes_out_among_the_metrics(database: str) -> None:
+    moved = compress(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        # Rows beside the batches of the same day, and one metric that takes more than the other.
+        connection.execute(
+            "INSERT INTO historian.sample (time, metric_id, text)"
+            " SELECT %s + n * interval '1 second', 2, (SELECT string_agg(md5((n * m)::text), '')"
+            " FROM generate_series(1, 20) AS m) FROM generate_series(1, 300) AS n",
+            (TODAY,),
+        )
+    report = read_report(normalize_url(database), 10, most_bytes=None)
+    assert (report.points, report.moved_points, report.estimated) == (700, moved, False)
+    trace, level = report.metrics
+    assert (trace.metric, trace.points) == ("plant/line/filler/debug/trace", 500)
+    assert (level.metric, level.points) == ("plant/line/filler/level", 200)
+    assert trace.bytes > 300 * 600
+    assert trace.bytes > level.bytes
+    with psycopg.connect(database) as connection:
+        (empty,) = connection.execute(
+            "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)"
+            " + pg_total_relation_size('historian.sample') FROM pg_inherits"
+            " WHERE inhparent = 'historian.sample'::regclass AND pg_relation_size(inhrelid) = 0"
+        ).fetchone() or (0,)
+    assert report.bytes == pytest.approx(trace.bytes + level.bytes + int(empty), abs=4)
+    assert report.oldest is not None
+    assert datetime.fromisoformat(report.oldest) == TODAY - timedelta(
+        days=KEPT_DAYS - 1, minutes=-1
+    )
+
+
+def test_report_of_much_that_is_in_no_columnstore_reads_a_part_and_says_so(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.sample (time, metric_id, value)"
+            " SELECT %s + n * interval '100 ms', 1, n FROM generate_series(1, 200000) AS n",
+            (TODAY,),
+        )
+    report = read_report(normalize_url(database), 10, most_bytes=2**21)
+    assert report.estimated
+    assert 100_000 < report.points < 400_000
+    assert report.metrics[0].metric == "plant/line/filler/level"
+    exact = CliRunner().invoke(historian, ["report", "--json", "--exact"])
+    told = json.loads(exact.stdout.splitlines()[-1])
+    assert (told["points"], told["estimated"]) == (200_400, False)
+    assert told["metrics"][0]["points"] == 200_200
 
 
 def test_what_is_exported_can_be_imported_elsewhere_and_again(
