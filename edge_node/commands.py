@@ -109,8 +109,9 @@ class Commands:
         if column is None:
             on_end(WriteEnd("refused", f"device {device!r} has no tag {tag!r}"))
             return
+        spec = supervisor.tags.tags[column]
         try:
-            value = read_value(supervisor.tags.tags[column].datatype, command.value)
+            value = read_value(spec.datatype, command.value, spec.definition)
         except ValueError as exc:
             on_end(WriteEnd("refused", str(exc)))
             return
@@ -124,7 +125,9 @@ class Commands:
         if supervisor is None:
             return  # its DDEATH is on the way
         deadline = trio.current_time() + DEFAULT_TIMEOUT_S
-        for tag, value in member_writes(request.metric, request.value):
+        whole = request.metric in supervisor.tags.columns  # a structure of the device's own
+        parts = [(request.metric, request.value)]
+        for tag, value in parts if whole else member_writes(request.metric, request.value):
             on_end = partial(self._end, device, tag, None)
             supervisor.write(WriteOrder(tag, value, deadline, on_end))
 
@@ -160,6 +163,9 @@ class Commands:
             check_topic(topic.removeprefix("$"))
         except ValueError:
             return  # a name that came with a Sparkplug command and that no topic can carry
+        returned = None
+        if end.returned is not None:
+            returned = {name: to_json(value) for name, value in end.returned.items()}
         result = CommandResult(
             id=command_id,
             timestamp_ms=now_ms,
@@ -167,6 +173,7 @@ class Commands:
             outcome=end.outcome,
             reason=end.reason,
             value=to_json(end.value),
+            returned=returned,
         )
         self._publish(topic, result.model_dump_json().encode(), 1, False)
 

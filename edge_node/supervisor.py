@@ -272,7 +272,7 @@ class DeviceSupervisor:
         except ValueRefused as exc:
             return WriteEnd("refused", str(exc))
         try:
-            await self._driver.write(order.tag, raw)
+            returned = await self._driver.write(order.tag, raw)
         except RequestRejected as exc:
             return WriteEnd("failed", str(exc))
         self.state.writes += 1
@@ -282,7 +282,7 @@ class DeviceSupervisor:
             return await self._read_back(spec, raw, beats)
         if spec.group in self._paces:
             beats.hurry(spec.group)
-        return WriteEnd("written")
+        return WriteEnd("written", returned=returned)
 
     async def _read_back(self, spec: TagSpec, written: RawValue, beats: Beats) -> WriteEnd:
         poll = await self._driver.read(spec.group)

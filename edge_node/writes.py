@@ -7,7 +7,7 @@ other, as was asked.
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from edge_node.drivers.base import RawValue
 from edge_node.pipeline.tags import TagSpec
 from proto.control.command import Outcome
 from proto.sparkplug.datatypes import DataType
-from proto.sparkplug.metrics import Value
+from proto.sparkplug.metrics import DataSet, Template, Value
 
 MAX_WAITING: Final = 1000
 _DOUBLE_TOLERANCE: Final = 1e-12
@@ -29,11 +29,13 @@ class WriteEnd:
     Attributes:
         reason: why it is not as it should be.
         value: what was read back, an engineering value.
+        returned: what a method gave back, by the names of its output arguments.
     """
 
     outcome: Outcome
     reason: str | None = None
     value: Value = None
+    returned: Mapping[str, Value] | None = None
 
     @property
     def ok(self) -> bool:
@@ -104,11 +106,41 @@ def agree(datatype: DataType, written: RawValue, found: RawValue) -> bool:
             return False
         pairs: Iterable[tuple[Any, Any]] = zip(written, found, strict=True)
         return all(agree(datatype, one, other) for one, other in pairs)
+    if isinstance(written, DataSet | Template):
+        return _agree_in_parts(written, found)
     if isinstance(written, bool) or isinstance(found, bool):
         return written is found
     if isinstance(written, int | float) and isinstance(found, float):
         return _are_close(datatype, written, found)
     return written == found
+
+
+def _agree_in_parts(written: DataSet | Template, found: RawValue) -> bool:
+    if isinstance(written, DataSet):
+        return isinstance(found, DataSet) and _have_same_rows(written, found)
+    return isinstance(found, Template) and _have_same_members(written, found)
+
+
+def _have_same_rows(written: DataSet, found: DataSet) -> bool:
+    """Whether a table has what was written of it; columns that were not are the device's own."""
+    if len(written.rows) != len(found.rows):
+        return False
+    types = dict(zip(found.columns, found.types, strict=True))
+    for one, other in zip(written.rows, found.rows, strict=True):
+        held = dict(zip(found.columns, other, strict=True))
+        for column, cell in zip(written.columns, one, strict=True):
+            if not agree(types.get(column, DataType.STRING), cell, held.get(column)):
+                return False
+    return True
+
+
+def _have_same_members(written: Template, found: Template) -> bool:
+    held = {member.name: member for member in found.metrics}
+    return all(
+        (other := held.get(member.name)) is not None
+        and agree(other.datatype or DataType.STRING, member.value, other.value)
+        for member in written.metrics
+    )
 
 
 def _are_close(datatype: DataType, written: float, found: float) -> bool:

@@ -190,8 +190,11 @@ class Driver(Protocol):
         """
         ...
 
-    async def write(self, tag: str, value: RawValue) -> None:
+    async def write(self, tag: str, value: RawValue) -> Mapping[str, RawValue] | None:
         """Write a raw value to one tag.
+
+        Returns:
+            What the device gave back of its own accord, by name, where it does: a method's outputs.
 
         Raises:
             RequestRejected: the device refused, or the value does not fit.

@@ -6,7 +6,7 @@ Built once from the document and the driver's view of it; a poll then passes thr
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edge_node.drivers.base import (
@@ -99,7 +99,7 @@ class TagSpec:
         if not self.document.writable:
             raise ValueRefused("the tag is not writable")
         if value is None or not isinstance(
-            value, bool | int | float | str | bytes | list | DataSet
+            value, bool | int | float | str | bytes | list | DataSet | Template
         ):
             raise ValueRefused(f"found {value!r}, expected a {self.datatype.label}")
         if self.enumeration is not None:
@@ -107,6 +107,9 @@ class TagSpec:
                 return self.enumeration.number(value)
             except ValueError as exc:
                 raise ValueRefused(str(exc)) from exc
+        if isinstance(value, Template) and self.definition is not None:
+            # a host may leave out what it is an instance of, or name it as the birth does
+            value = replace(value, template_ref=self.definition.name)
         try:
             check_value(self.datatype, value)
         except LocalError as exc:
@@ -120,7 +123,9 @@ class TagSpec:
             return self.enumeration.name(value)
         return value
 
-    def _invert(self, value: bool | float | str | bytes | DataSet | list[Any]) -> RawValue:
+    def _invert(
+        self, value: bool | float | str | bytes | DataSet | Template | list[Any]
+    ) -> RawValue:
         if isinstance(value, list):
             return [self._invert(item) for item in value]  # type: ignore[return-value]  # one kind
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -7,8 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from proto.control.document import Document
+from proto.control.table import read_table
 from proto.sparkplug.datatypes import DataType
-from proto.sparkplug.metrics import Value
+from proto.sparkplug.metrics import Metric, Template, Value
 
 CommandId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -27,7 +28,8 @@ class Command(Document):
     """Chosen by who asks, a UUID say; a command with the same id on the same topic is not done
     again."""
     value: JsonValue
-    """The engineering value: a number, text, true or false; base64 for bytes, a list for arrays."""
+    """The engineering value: a number, text, true or false; base64 for bytes, a list for arrays; an
+    object for a structure, a list of them for an array of structures or a method's arguments."""
     timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, le=600)
     """A write that has not begun by then, counted from its arrival, is not done any more."""
 
@@ -47,16 +49,25 @@ class CommandResult(Document):
     """Why not."""
     value: JsonValue = None
     """What was read back, where it was."""
+    returned: dict[str, JsonValue] | None = None
+    """What a method gave back, by the names of its output arguments."""
 
 
-def read_value(datatype: DataType, value: JsonValue) -> Value:
+def read_value(datatype: DataType, value: JsonValue, definition: Metric | None = None) -> Value:
     """Return a JSON value as a data type has it; whether it fits is for ``check_value`` to say.
 
+    Args:
+        datatype: what it is to be.
+        value: as it came.
+        definition: of the template that it is to be an instance of.
+
     Raises:
-        ValueError: no value of that data type can be told in JSON, or this one is no base64.
+        ValueError: no value of that data type can be told so; found and expected.
     """
-    if datatype in {DataType.DATASET, DataType.TEMPLATE}:
-        raise ValueError(f"a {datatype.label} is written with a Sparkplug command only")
+    if datatype is DataType.TEMPLATE:
+        return _read_instance(value, definition)
+    if datatype is DataType.DATASET:
+        return read_table(value)
     if datatype in {DataType.BYTES, DataType.FILE} and isinstance(value, str):
         try:
             return b64decode(value, validate=True)
@@ -65,3 +76,20 @@ def read_value(datatype: DataType, value: JsonValue) -> Value:
     if isinstance(value, dict):
         raise ValueError(f"found an object, expected a {datatype.label}")  # noqa: TRY004  # one kind
     return value  # type: ignore[return-value]  # lists of one kind are checked with the rest
+
+
+def _read_instance(value: JsonValue, definition: Metric | None) -> Template:
+    known = None if definition is None else definition.value
+    if not isinstance(known, Template) or definition is None:
+        raise ValueError("a Template is written with a Sparkplug command only")
+    members = {member.name: member.datatype for member in known.metrics}
+    if not isinstance(value, dict) or not value:
+        found = "an empty object" if value == {} else "no object"
+        raise ValueError(f"found {found}, expected one with {', '.join(map(str, members))}")
+    told = []
+    for name, content in value.items():
+        datatype = members.get(name)
+        if datatype is None:
+            raise ValueError(f"found {name!r}, expected {', '.join(map(str, members))}")
+        told.append(Metric(name, datatype, read_value(datatype, content)))
+    return Template(tuple(told), definition.name)

@@ -197,6 +197,9 @@ class OpcUaTag(Tag):
     ``method_takes`` says so."""
     method_takes: Literal["value", "nothing"] = "value"
     """``nothing``: a bool tag, written true, calls the method."""
+    method_gives: str | None = Field(default=None, min_length=1)
+    """Name of an output argument of ``method``, or its number from 1: the tag is read only and has
+    what that argument was when the method was last called by a tag of this device."""
     sampling_interval_s: float | None = Field(default=None, ge=0, le=86_400)
     """Instead of the group's."""
     report: Literal["status", "value", "timestamp"] = "value"
@@ -241,8 +244,17 @@ class OpcUaTag(Tag):
         if self.method is None:
             if self.method_takes != "value":
                 raise ValueError("method_takes is 'nothing' and method is missing")
-            if self.writable and self.datatype == "structure":
-                raise ValueError("structures can be read only, found writable = true")
+            if self.method_gives is not None:
+                raise ValueError(f"method_gives is {self.method_gives!r} and method is missing")
+            return self
+        if self.read_back:
+            raise ValueError("read_back is true, and what calls a method is not read")
+        if self.method_gives is not None:
+            if self.writable or self.fields or self.method_takes != "value":
+                raise ValueError(
+                    "method_gives goes with what a method gives back, found writable, fields or"
+                    " method_takes, which go with its call"
+                )
             return self
         if not self.writable:
             raise ValueError("a method is called by writing the tag, expected writable = true")

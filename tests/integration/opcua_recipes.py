@@ -51,13 +51,18 @@ async def recipes(server: Any, index: int) -> None:
         ("points", [point(1.5, 7), point(2.5, 8)]),
         ("note", note(text="hot")),
         ("move", move("left", point(3.5, 9), ua.Colour.Green, [1.0, 2.0])),
+        ("fixed", point(4.5, 1)),
     ):
-        await objects.add_variable(
+        node = await objects.add_variable(
             ua.NodeId(name, index),
             f"{index}:{name}",
             ua.Variant(value, ua.VariantType.ExtensionObject),
+            datatype=(value[0] if isinstance(value, list) else value).data_type,
         )
+        await node.set_writable(name != "fixed")
     await add_variable(server, index, "temp", 1.0, ua.VariantType.Double)
+    grid = ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32)
+    await add_variable(server, index, "grid", grid)
 
     @uamethod  # type: ignore[untyped-decorator]  # the library is untyped
     def start(_parent: Any) -> int:
@@ -70,17 +75,21 @@ async def recipes(server: Any, index: int) -> None:
         return True
 
     @uamethod  # type: ignore[untyped-decorator]  # the library is untyped
-    def load(_parent: Any, recipe: str, count: int) -> bool:
+    def load(_parent: Any, recipe: str, count: int) -> tuple[int, Any]:
         CALLS.append((recipe, count))
-        return True
+        return count + 1, point(0.5, count)
 
     machine = await objects.add_object(ua.NodeId("machine", index), f"{index}:machine")
     kinds = ua.VariantType
-    for name, function, inputs in (
-        ("start", start, []),
-        ("speed", set_speed, [kinds.Double]),
-        ("load", load, [kinds.String, kinds.Int32]),
+    loaded = [
+        ua.Argument(Name="number", DataType=ua.NodeId(ua.ObjectIds.Int64)),
+        ua.Argument(Name="where", DataType=point.data_type),
+    ]
+    for name, function, inputs, outputs in (
+        ("start", start, [], [kinds.Int64]),
+        ("speed", set_speed, [kinds.Double], [kinds.Boolean]),
+        ("load", load, [kinds.String, kinds.Int32], loaded),
     ):
         await machine.add_method(
-            ua.NodeId(name, index), f"{index}:{name}", function, inputs, [kinds.Boolean]
+            ua.NodeId(name, index), f"{index}:{name}", function, inputs, outputs
         )

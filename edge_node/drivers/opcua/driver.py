@@ -99,18 +99,18 @@ class OpcUaDriver:
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
 
-    async def write(self, tag: str, value: RawValue) -> None:
-        """Write a raw value to one tag, or call its method.
+    async def write(self, tag: str, value: RawValue) -> Mapping[str, RawValue] | None:
+        """Write a raw value to one tag, or call its method and return what it gave back.
 
         Raises:
-            RequestRejected: the server refused, the value does not fit, or it did not stay.
+            RequestRejected: the server refused, or the value does not fit.
             DeviceUnreachable: the server does not answer or the connection is gone.
         """
         point = self._points.get(tag)
         if point is None:
             raise RequestRejected(f"{self._name} has no tag {tag!r}")
         try:
-            await self._loop.run(self._connected().write, point, value)
+            return await self._loop.run(self._connected().write, point, value)
         except RequestRejected as exc:
             self.traffic.errors["refused"] += 1
             raise RequestRejected(f"{self._name} tag {tag!r}: {exc}") from exc

@@ -27,11 +27,17 @@ class Method:
         object_address: whose method it is.
         address: the method's.
         arguments: their types in order.
+        gives: the output argument that the tag has, by name or number; ``None`` where it calls.
     """
 
     object_address: Address
     address: Address
     arguments: tuple[OpcUaField, ...]
+    gives: str | None = None
+
+    def is_of(self, other: "Method") -> bool:
+        """Whether both are the same method of the same object."""
+        return (self.object_address, self.address) == (other.object_address, other.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Point:
         queue_size: how many changes the server keeps.
         deadband: in raw units, for the server to apply; 0 for none.
         trigger: what makes the server tell: 0 status, 1 value too, 2 time too (OPC 10000-4 7.22.2).
-        method: what writing it calls; such a tag has no node to be read.
+        method: what writing it calls, or whose output it has; such a tag has no node to be read.
     """
 
     name: str
@@ -156,4 +162,4 @@ def _compile_method(tag: OpcUaTag) -> Method | None:
     if tag.datatype != "structure":
         value = OpcUaField(name="value", datatype=tag.datatype, array=tag.array)
         arguments = () if tag.method_takes == "nothing" else (value,)
-    return Method(parse_address(tag.address), address, arguments)
+    return Method(parse_address(tag.address), address, arguments, tag.method_gives)

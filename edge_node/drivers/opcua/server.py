@@ -7,13 +7,12 @@ import asyncio
 import struct
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from edge_node.drivers.base import (
     QUALITY_BAD,
-    QUALITY_GOOD,
     QUALITY_UNCERTAIN,
     DeviceUnreachable,
     OpcQuality,
@@ -26,6 +25,7 @@ from edge_node.drivers.base import (
 from edge_node.drivers.opcua.connection import Credentials, connect, disconnect
 from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
+from edge_node.drivers.opcua.methods import Methods
 from edge_node.drivers.opcua.monitor import Monitor, now_ms
 from edge_node.drivers.opcua.nodes import BrowsePath
 from edge_node.drivers.opcua.points import Point
@@ -33,7 +33,8 @@ from edge_node.drivers.opcua.reasons import LOST_NODE_CODES, is_good, plain_code
 from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.structures import Layouts
 from edge_node.drivers.opcua.typefinder import find_layouts
-from edge_node.drivers.opcua.writing import call_method, write_value
+from edge_node.drivers.opcua.wire import Opaque, Sample
+from edge_node.drivers.opcua.writing import write_value
 from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection
 
@@ -80,7 +81,7 @@ class Server:
         readable = [p for group in groups.values() for p in group if p.method is None]
         self._items = [Item(point, handle) for handle, point in enumerate(readable)]
         self._by_name = {item.point.name: item for item in self._items}
-        self._called: dict[str, tuple[RawValue, int]] = {}
+        self._methods = Methods(groups, followed, self.inbox)
         self._layouts = Layouts()
         self._taker = Taker(settings.timestamps, self._layouts)
         self._session: Session | None = None
@@ -131,7 +132,7 @@ class Server:
             await self._read_into(result, items)
         except ServiceRefused as exc:
             raise DeviceUnreachable(f"{self._settings.url} reads nothing: {exc}") from exc
-        self._tell_called(result, points)
+        self._methods.tell(result, points)
         if group in self._followed:
             self.inbox.bad(group).update(result.bad)
             await monitor.follow(group, self._intervals[group], items)
@@ -139,41 +140,55 @@ class Server:
         result.requests = self._traffic.requests - requests
         return result
 
-    async def write(self, point: Point, value: RawValue) -> None:
+    async def write(self, point: Point, value: RawValue) -> Mapping[str, RawValue] | None:
         """Write a value, or call a method with it; the group's followers are told the new value.
 
+        Where the tag is to be read back, this waits until the node holds the value, for as long as
+        an answer may take: gateways need a moment. What it holds then is for the reader to judge.
+
+        Returns:
+            What a method gave back.
+
         Raises:
-            RequestRejected: it does not fit, the server refused it, or it did not stay.
+            RequestRejected: it does not fit, or the server refused it.
             DeviceUnreachable: no answer, or the connection is gone.
         """
         session, monitor = self._connected()
         if point.method is not None:
-            await call_method(session, point.method, value)
-            self._called[point.name] = (value, now_ms())
-            if point.group in self._followed:
-                self.inbox.add(point.group, point.index, value, (now_ms(), QUALITY_GOOD))
-                self.inbox.tell()
-            return
+            if point.method.gives is not None:
+                raise RequestRejected("the tag has what a method gives back, and calls none")
+            return await self._methods.call(session, self._layouts, point, value)
         item = self._by_name[point.name]
         if item.node is None:
             await self._find([item])
         if item.node is None:
             raise RequestRejected(self.inbox.bad(point.group).get(point.index, "node not found"))
-        await write_value(session, point, item.node, value)
+        bodies = await write_value(session, self._layouts, point, item.node, value)
         deadline = time.monotonic() + self._settings.timeout_s
         while True:
-            (sample,) = await session.read_values([item.node])
-            taken = self._taker.take(point, sample, now_ms())
-            stayed = taken.quality != QUALITY_BAD and _is_same(point, taken.value, value)
-            if stayed or not point.read_back or time.monotonic() > deadline:
+            try:
+                (sample,) = await session.read_values([item.node])
+            except ServiceRefused as exc:
+                log.info("opcua_not_read_back", tag=point.name, reason=str(exc))
+                return None
+            if self._holds(point, sample, bodies or value) or not point.read_back:
+                break
+            if time.monotonic() > deadline:
                 break
             await asyncio.sleep(_READ_BACK_S)
         if point.group in self._followed and is_good(sample.status):
             monitor.take_sample(item, sample, time.monotonic(), now_ms())
             self.inbox.tell()
-        if point.read_back and not stayed:
-            held = taken.reason or repr(taken.value)
-            raise RequestRejected(f"wrote {value!r} to {point.address}, which holds {held}")
+        return None
+
+    def _holds(self, point: Point, sample: Sample, written: Any) -> bool:
+        """Whether a node holds what was written to it; structures byte for byte."""
+        if point.kind is None:
+            found = sample.value if isinstance(sample.value, list) else [sample.value]
+            bodies = [each.body for each in found if isinstance(each, Opaque)]
+            return bool(bodies == written)
+        taken = self._taker.take(point, sample, now_ms())
+        return taken.quality != QUALITY_BAD and _is_same(point, taken.value, written)
 
     def _connected(self) -> tuple[Session, Monitor]:
         if self.inbox.failure is not None:
@@ -259,24 +274,15 @@ class Server:
         result.timestamps_ms = times
         result.bad, result.uncertain = bad, uncertain
 
-    def _tell_called(self, result: PollResult, points: Sequence[Point]) -> None:
-        """A method's tag has the value that it was called with last."""
-        times = result.timestamps_ms
-        for point in points:
-            if point.method is not None and (called := self._called.get(point.name)):
-                result.values[point.index] = called[0]
-                if isinstance(times, list):
-                    times[point.index] = called[1]
 
-
-def _is_same(point: Point, held: RawValue, written: RawValue) -> bool:
+def _is_same(point: Point, held: RawValue, written: Any) -> bool:
     """Whether a node holds what was written, as far as its type can."""
     if point.kind is not None and point.kind.name == "float":
         try:
             return _as_float32(held) == _as_float32(written)
         except (struct.error, TypeError, OverflowError):
             return False
-    return held == written
+    return bool(held == written)
 
 
 def _as_float32(value: RawValue) -> bytes:

@@ -79,18 +79,32 @@ class Layouts:
         Raises:
             ValueError: their type is not known, or the bytes are something else.
         """
-        rows = [self._flatten(each) for each in found]
+        rows = [self.flatten(each) for each in found]
         if point.template is not None:
             return _make_template(point, rows[0])
-        return _make_dataset(rows)
+        return make_dataset(rows)
 
-    def _flatten(self, opaque: Opaque) -> Flat:
-        layout = self._layouts.get(opaque.encoding)
+    def find(self, encoding: Any) -> Layout:
+        """Return how a structure lies on the wire; what is not known is noted to be looked up.
+
+        Raises:
+            ValueError: its type is not known.
+        """
+        layout = self._layouts.get(encoding)
         if layout is None:
-            self._unknown.add(opaque.encoding)
+            self._unknown.add(encoding)
             layout = "its type was not looked up yet"
         if isinstance(layout, str):
-            raise ValueError(f"structure {opaque.encoding.to_string()}: {layout}")  # noqa: TRY004
+            raise ValueError(f"structure {encoding.to_string()}: {layout}")  # noqa: TRY004
+        return layout
+
+    def flatten(self, opaque: Opaque) -> Flat:
+        """Return a structure's columns.
+
+        Raises:
+            ValueError: its type is not known, or the bytes are something else.
+        """
+        layout = self.find(opaque.encoding)
         flat: Flat = {}
         try:
             end = _read_layout(layout, opaque.body, 0, "", flat)
@@ -109,7 +123,7 @@ def _read_layout(layout: Layout, data: bytes, at: int, prefix: str, flat: Flat) 
         choice, at = decode_plain(data, at, _U32)
         for number, field in enumerate(layout.fields, 1):
             if number == choice:
-                at = _read_field(field, data, at, prefix, flat)
+                at = read_field(field, data, at, prefix, flat)
             else:
                 _leave_out(field, prefix, flat)
         return at
@@ -123,11 +137,12 @@ def _read_layout(layout: Layout, data: bytes, at: int, prefix: str, flat: Flat) 
             if not here:
                 _leave_out(field, prefix, flat)
                 continue
-        at = _read_field(field, data, at, prefix, flat)
+        at = read_field(field, data, at, prefix, flat)
     return at
 
 
-def _read_field(field: Field, data: bytes, at: int, prefix: str, flat: Flat) -> int:
+def read_field(field: Field, data: bytes, at: int, prefix: str, flat: Flat) -> int:
+    """Read a field into its columns and return where it ends."""
     name = f"{prefix}{field.name}"
     if not field.array:
         if field.nested is not None:
@@ -156,7 +171,7 @@ def _leave_out(field: Field, prefix: str, flat: Flat) -> None:
             _leave_out(inner, f"{prefix}{field.name}.", flat)
 
 
-def _make_dataset(rows: Sequence[Flat]) -> DataSet:
+def make_dataset(rows: Sequence[Flat]) -> DataSet:
     """Return rows as a table; arrays within become columns of their elements."""
     columns: dict[str, DataType] = {}
     cells: list[dict[str, Basic]] = []

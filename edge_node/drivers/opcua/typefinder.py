@@ -51,6 +51,23 @@ async def find_layouts(session: Session, layouts: Layouts) -> None:
             layouts.add(encoding, layout)
 
 
+async def find_encoding(session: Session, node: Any) -> Any:
+    """Return the binary encoding of a variable's data type, ``None`` where it has none.
+
+    Raises:
+        ServiceRefused: the server does not browse.
+        DeviceUnreachable: no answer, or the session is gone.
+    """
+    (told,) = await session.read_values([node], ua.AttributeIds.DataType)
+    if not isinstance(told.value, str):
+        return None
+    data_type = ua.NodeId.from_string(told.value)
+    references = await _references(
+        session, data_type, ua.ObjectIds.HasEncoding, ua.BrowseDirection.Forward
+    )
+    return next((r.NodeId for r in references if r.BrowseName.Name == "Default Binary"), None)
+
+
 async def find_layout(session: Session, data_type: Any) -> Layout | None:
     """Return the layout of a data type, ``None`` where it is no structure that can be read.
 
@@ -126,17 +143,24 @@ async def _read_definition(session: Session, data_type: Any) -> Any:
 
 async def _follow(session: Session, node: Any, reference: int) -> Any:
     """Return where a node's inverse reference leads, ``None`` for nowhere."""
+    references = await _references(session, node, reference, ua.BrowseDirection.Inverse)
+    return references[0].NodeId if references else None
+
+
+async def _references(
+    session: Session, node: Any, reference: int, direction: ua.BrowseDirection
+) -> Sequence[Any]:
     request = ua.BrowseRequest()
     request.Parameters.NodesToBrowse = [
         ua.BrowseDescription(
             NodeId=node,
-            BrowseDirection=ua.BrowseDirection.Inverse,
+            BrowseDirection=direction,
             ReferenceTypeId=ua.NodeId(reference),
             IncludeSubtypes=True,
             NodeClassMask=0,
-            ResultMask=ua.BrowseResultMask.None_,
+            ResultMask=ua.BrowseResultMask.BrowseName,
         )
     ]
     answer = await session.ask(request, ua.BrowseResponse)
     references: Sequence[Any] = answer.Results[0].References or ()
-    return references[0].NodeId if references else None
+    return references

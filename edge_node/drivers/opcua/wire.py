@@ -147,6 +147,11 @@ def decode_value(data: bytes, at: int) -> tuple[Sample, int]:
     return Sample(value, code, status, source_ms, server_ms), at
 
 
+def decode_variant(data: bytes, at: int) -> tuple[Any, int, int]:
+    """Read a Variant (OPC 10000-6 5.2.2.16); return its value, its type and where it ends."""
+    return _decode_variant(data, at + 1, data[at])
+
+
 def _decode_variant(data: bytes, at: int, encoding: int) -> tuple[Any, int, int]:
     """Read what follows a Variant's first byte; return value, type and end."""
     code = encoding & 0x3F

@@ -1,5 +1,6 @@
 """An OPC UA server on a real socket, published by an edge node to a real broker."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 from asyncua import ua
+from asyncua.common.callback import CallbackType
 
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import DataSet, Metric, Template
@@ -218,3 +220,79 @@ async def test_the_status_tells_what_kind_of_trouble_a_node_is_in(
             "lost name": 4,
             "text": 4,
         }
+
+
+async def test_structures_and_methods_are_written_as_json_and_told_of(
+    edge_broker: Broker, heard: Listener, machine: OpcUaServer, tmp_path: Path
+) -> None:
+    CALLS.clear()
+    device = machine_device(machine.url)
+    for tag in device["tags"][:2]:
+        tag |= {"writable": True, "read_back": True}
+    load = device["tags"][2]
+    device["tags"].append(
+        {
+            **{key: load[key] for key in ("address", "method")},
+            "name": "number",
+            "method_gives": "number",
+            "datatype": "int64",
+        }
+    )
+    document = node_document(edge_broker, tmp_path, device, remote={"commands": True})
+
+    async def write(tag: str, value: Any) -> dict[str, Any]:
+        order = json.dumps({"id": f"{tag} {value}", "value": value}).encode()
+        heard.watcher.publish(f"{COMMANDS}/machine/{tag}", order)
+        topic = f"{COMMANDS}/machine/{tag}/result"
+        return await heard.wait_json(topic, lambda d: d["id"] == f"{tag} {value}")
+
+    async with running(document):
+        birth = await heard.wait("DBIRTH")
+        assert birth.metric("number").value is None
+        told = await write("move", {"to": {"y": 12}, "via": [3.5]})
+        assert (told["outcome"], told["reason"]) == ("verified", None)
+        assert told["value"] == [
+            {"name": "left", "to.x": 3.5, "to.y": 12, "colour": 1, "via[0]": 3.5}
+        ]
+        told = await write("point", {"y": 11})
+        assert (told["outcome"], told["value"]) == ("verified", {"x": 1.5, "y": 11})
+        told = await write("point", {"y": 40_000})
+        assert (told["outcome"], "40000 does not fit Int16" in told["reason"]) == ("refused", True)
+        told = await write("move", {"speed": 1})
+        assert told["outcome"] == "failed"
+        assert "speed fit no field, which are name, to, colour, via" in told["reason"]
+
+        told = await write("load", {"recipe": "jam", "count": 3})
+        assert CALLS == [("jam", 3)]
+        assert told["returned"] == {"number": 4, "where": [{"x": 0.5, "y": 3}]}
+        await heard.wait_value("machine", "number", 4)
+
+        point = Template((Metric("x", DataType.DOUBLE, 8.5),), "Point")
+        heard.command("DCMD", [Metric("point", DataType.TEMPLATE, point)], "machine")
+        told = await heard.wait_json(f"{COMMANDS}/machine/point/result", lambda d: not d["id"])
+        assert (told["outcome"], told["value"]) == ("verified", {"x": 8.5, "y": 11})
+        moved = DataSet(("to.x",), (DataType.DOUBLE,), ((9.5,),))
+        heard.command("DCMD", [Metric("move", DataType.DATASET, moved)], "machine")
+        told = await heard.wait_json(f"{COMMANDS}/machine/move/result", lambda d: not d["id"])
+        assert told["outcome"] == "verified"
+        assert await trio.to_thread.run_sync(machine.read, "move") is not None
+    assert machine.read("move").to.x == 9.5
+
+
+async def test_a_value_that_does_not_stay_is_told_as_different(
+    edge_broker: Broker, heard: Listener, server: OpcUaServer, tmp_path: Path
+) -> None:
+    """A PLC's program may write its own value over it at once."""
+    node = server.server.get_node(server.node_id("temp"))
+
+    async def overwrite(_event: Any, _dispatcher: Any) -> None:
+        await server.server.write_attribute_value(node.nodeid, ua.DataValue(9.0))
+
+    server.server.subscribe_server_callback(CallbackType.PostWrite, overwrite)
+    device = press_device(server.url)
+    device["tags"][0]["read_back"] = True
+    async with running(node_document(edge_broker, tmp_path, device)):
+        await heard.wait("DBIRTH")
+        heard.command("DCMD", [Metric("temp", DataType.DOUBLE, 1.0)], "press")
+        told = await heard.wait_json(f"{COMMANDS}/press/temp/result")
+        assert (told["outcome"], told["value"]) == ("different", 9.0)

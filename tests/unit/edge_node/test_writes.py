@@ -5,6 +5,7 @@ import pytest
 
 from edge_node.writes import MAX_WAITING, WriteEnd, WriteOrder, WriteQueue, agree
 from proto.sparkplug.datatypes import DataType
+from proto.sparkplug.metrics import DataSet, Metric, Template
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,34 @@ def test_what_a_device_gives_back_is_compared_as_exactly_as_its_type_can(
     datatype: DataType, written: Any, found: Any, same: bool
 ) -> None:
     assert agree(datatype, written, found) is same
+
+
+HELD = DataSet(("x", "y"), (DataType.FLOAT, DataType.INT16), ((0.10000000149011612, 2),))
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        (DataSet(("y",), (DataType.INT64,), ((2,),)), True),
+        (DataSet(("x",), (DataType.DOUBLE,), ((0.1,),)), True),
+        (DataSet(("x",), (DataType.DOUBLE,), ((0.2,),)), False),
+        (DataSet(("y", "z[1]"), (DataType.INT64, DataType.STRING), ((2, None),)), True),
+        (DataSet(("z",), (DataType.INT64,), ((2,),)), False),
+        (DataSet(("y",), (DataType.INT64,), ((2,), (3,))), False),
+        (2, False),
+    ],
+)
+def test_a_table_has_what_was_written_of_it(written: Any, same: bool) -> None:
+    assert agree(DataType.DATASET, written, HELD) is same
+
+
+def test_an_instance_has_the_members_that_were_written() -> None:
+    held = Template((Metric("x", DataType.FLOAT, 0.5), Metric("y", DataType.INT16, 2)), "Point")
+    one = Template((Metric("y", DataType.INT16, 2),), "Point")
+    other = Template((Metric("z", DataType.INT16, 2),), "Point")
+    assert agree(DataType.TEMPLATE, one, held)
+    assert not agree(DataType.TEMPLATE, other, held)
+    assert not agree(DataType.TEMPLATE, one, None)
 
 
 def test_each_order_ends_once_and_in_its_order() -> None:

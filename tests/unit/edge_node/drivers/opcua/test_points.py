@@ -84,7 +84,12 @@ def test_every_wrong_address_is_told_at_once() -> None:
         ({"datatype": "string", "scale": 2}, "scale and offset do not apply to datatype 'string'"),
         ({"datatype": "bool", "deadband": 1}, "deadband does not apply to datatype 'bool'"),
         ({"datatype": "bytestring", "array": True}, "arrays of bytestring have no Sparkplug type"),
-        ({"datatype": "structure", "writable": True}, "structures can be read only"),
+        ({"method_gives": "number"}, "method_gives is 'number' and method is missing"),
+        (
+            {"method": "ns=2;s=m", "method_gives": "number", "writable": True},
+            "method_gives goes with what a method gives back",
+        ),
+        ({"method": "ns=2;s=m", "writable": True, "read_back": True}, "is not read"),
         ({"datatype": "structure", "publish_as": "template"}, "structure and fields go together"),
         ({"fields": [{"name": "x", "datatype": "double"}]}, "fields do not apply"),
         ({"method": "ns=2;s=m"}, "expected writable = true"),
