@@ -34,6 +34,8 @@ class Check:
 def test(pytest_arguments: tuple[str, ...]) -> None:
     """Set up and run every check; with arguments, pytest alone with these.
 
+    The whole run spreads the files of tests over one process more than there are cores.
+
     As root on Debian it installs mosquitto, Chromium and debootstrap where they are missing, and
     unpacks TimescaleDB below /var/cache/nexus-edge. Elsewhere it says at the end which tests were
     left out and why; with NEXUS_TEST_REQUIRE_ALL=1 that is a failure.
@@ -59,7 +61,7 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
     if failed:
         report.append(f"failed before pytest: {', '.join(failed)}")
     # Last, and last on the screen: its closing line is what machines read.
-    status = _run_pytest(pytest_arguments, report)
+    status = _run_pytest(pytest_arguments or _all_tests(), report)
     sys.exit(1 if failed else status)
 
 
@@ -105,6 +107,12 @@ def _run(
         report.append(f"{check.name} FAILED ({took})")
     else:
         report.append(f"{check.name} passed ({took})")
+
+
+def _all_tests() -> Sequence[str]:
+    """Spread the files over processes: most tests wait for something far more than they compute."""
+    processes = (os.cpu_count() or 1) + 1
+    return ["--numprocesses", str(processes), "--dist", "loadfile"]
 
 
 def _run_pytest(arguments: Sequence[str], report: Sequence[str]) -> int:

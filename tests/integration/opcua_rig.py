@@ -19,7 +19,7 @@ from proto.control.opcua import OpcUaDevice
 T = TypeVar("T")
 
 URI = "urn:plant:press"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def free_port() -> int:
