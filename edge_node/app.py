@@ -10,7 +10,7 @@ import trio
 
 from edge_node.bd_seq import BdSeqFile
 from edge_node.commands import Commands
-from edge_node.config import Configuration
+from edge_node.configuration import Configuration
 from edge_node.counters import Counters
 from edge_node.exposition import format_devices, format_node
 from edge_node.fleet import Fleet
@@ -78,7 +78,6 @@ class EdgeNode:
         file: ConfigurationFile | None = None,
     ) -> None:
         document = configuration.document
-        self._document = document
         self._id = NodeId(document.node.group, document.node.edge)
         self._status_topic = node_status_topic(document.node.topic_prefix, self._id)
         self.reboot_requested = False
@@ -118,6 +117,7 @@ class EdgeNode:
             on_change=self._publish_status,
             now_ms=now_ms,
         )
+        self._document = self._reloader.configuration.document
         self._commands = Commands(
             document.node.topic_prefix,
             self._id,

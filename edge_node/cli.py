@@ -62,13 +62,7 @@ def run_node(file: Path, *, watch: bool = False) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with _building():
-            configuration = load(file)
-            node = configuration.document.node
-            client_id = f"nexus-edge-{node.group}-{node.edge}"
-            endpoints = make_endpoints(configuration.document.mqtt, client_id)
-            bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
-            source = ConfigurationFile(file, watch)
-            edge_node = EdgeNode(configuration, endpoints, bd_seq, source)
+            edge_node, bd_seq = _build_node(file, watch=watch)
     except ConfigurationRejected as exc:
         _print_mistakes(exc.mistakes)
         sys.exit(EXIT_CONFIGURATION)
@@ -81,6 +75,16 @@ def run_node(file: Path, *, watch: bool = False) -> None:
         sys.stderr.flush()
         # The same program with the same arguments and environment, in the same process.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell
+
+
+def _build_node(file: Path, *, watch: bool) -> tuple[EdgeNode, BdSeqFile]:
+    """Return the node of a file; nothing of what was only needed to make it outlives the call."""
+    configuration = load(file, whole=False)
+    node = configuration.document.node
+    client_id = f"nexus-edge-{node.group}-{node.edge}"
+    endpoints = make_endpoints(configuration.document.mqtt, client_id)
+    bd_seq = BdSeqFile(node.state_dir, NodeId(node.group, node.edge))
+    return EdgeNode(configuration, endpoints, bd_seq, ConfigurationFile(file, watch)), bd_seq
 
 
 @contextmanager

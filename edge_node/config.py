@@ -5,19 +5,16 @@ Everything that is wrong is told at once, the drivers' objections included. Noth
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from edge_node.drivers.base import ConfigError, Driver
-from edge_node.drivers.registry import Drivers
+from edge_node.configuration import Configuration, DeviceMaker, Marks, mark
 from edge_node.errors import ConfigurationRejected
 from edge_node.metrics import DEVICE_REBIRTH
 from edge_node.mistakes import explain
-from edge_node.pipeline.tags import find_misnamed
 from edge_node.templates import Instances, find_template_clashes
 from edge_node.uns_topics import find_topic_clashes
 from proto.control.device import Device
@@ -31,37 +28,17 @@ USERNAME_VARIABLE: Final = "NEXUS_MQTT_USERNAME"
 PREFIX_VARIABLE: Final = "NEXUS_TOPIC_PREFIX"
 
 _RESERVED: Final = frozenset(name.casefold() for name in (BD_SEQ, REBIRTH, DEVICE_REBIRTH))
-_DEVICE: Final[TypeAdapter[Any]] = TypeAdapter(DeviceDocument)
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """A checked configuration, with the drivers that were made from it.
-
-    Attributes:
-        document: with the members of template instances as ordinary tags.
-        drivers: by device.
-        instances: what those members belong to, by device.
-        makers: made the drivers, and makes those of the next configuration of the same process.
-        data: what was checked.
-        restart_needed: sections that are another now, which counts from the next start on.
-    """
-
-    document: NodeDocument
-    drivers: Mapping[str, Driver]
-    instances: Instances = field(default_factory=dict)
-    makers: Drivers = field(default_factory=Drivers)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    restart_needed: tuple[str, ...] = ()
-
-
-def load(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
-    """Read and check a file; see :func:`parse`.
+def load(
+    path: Path, environment: Mapping[str, str] = os.environ, *, whole: bool = True
+) -> Configuration:
+    """Read and check a file; see :func:`parse` and :func:`check`.
 
     Raises:
         ConfigurationRejected: every mistake, each ``file: path: message``.
     """
-    return check(parse(read(path), path, environment), str(path))
+    return check(parse(read(path), path, environment), str(path), whole=whole)
 
 
 def read(path: Path) -> bytes:
@@ -124,7 +101,11 @@ def _apply_environment(data: dict[str, Any], environment: Mapping[str, str]) -> 
 
 
 def check(
-    data: Mapping[str, Any], file: str | None = None, current: Configuration | None = None
+    data: Mapping[str, Any],
+    file: str | None = None,
+    current: Configuration | None = None,
+    *,
+    whole: bool = True,
 ) -> Configuration:
     """Check what a file says, or a file with what came besides.
 
@@ -134,54 +115,77 @@ def check(
         current: what runs. Devices that are the same keep their drivers, and those that are told
             in the same words are not even looked at again; the other sections stay as they are,
             since they count from the start of a process.
+        whole: whether the documents keep their tags; else it is :meth:`Configuration.settled`, and
+            nothing of the data but its sections is kept either.
 
     Raises:
         ConfigurationRejected: every mistake.
     """
-    told = data
-    same = {} if current is None else _find_same(told, current)
-    expansion = expand_templates(_put_known(told, same))
-    data = expansion.data
+    words = {device["name"]: mark(device) for device in _named(data)}
+    templates = mark(data.get("templates"))
+    same = {} if current is None else _find_same(data, words, templates, current)
+    expansion = expand_templates(_put_known(data, same))
+    told = data if whole else {name: part for name, part in data.items() if name != "devices"}
+    del data  # what is told of a large plant goes while the plant is made of it
     instances: Instances = expansion.instances
     if current is not None and same:
         kept = {name: own for name, own in current.instances.items() if name in same}
         instances = {**instances, **kept}
+    fleet = DeviceMaker(current, instances)
+    objections = fleet.take(expansion.data.get("devices"), whole=whole)
     mistakes: list[str] = []
     document: NodeDocument | None = None
     try:
-        document = NodeDocument.model_validate(data)
+        document = NodeDocument.model_validate(expansion.data)
     except ValidationError as exc:
-        mistakes += explain(exc, data, NodeDocument)
+        mistakes += explain(exc, expansion.data, NodeDocument)
+    mistakes += objections
     restart_needed: tuple[str, ...] = ()
     if document is not None and current is not None:
         restart_needed = _find_other_sections(document, current.document)
         fixed = {name: getattr(current.document, name) for name in restart_needed}
         document = document.model_copy(update=fixed)
-    makers = Drivers() if current is None else current.makers
-    known = {} if current is None else _find_known(instances, current)
-    drivers = _make_drivers(data.get("devices"), makers, known, mistakes)
     if document is not None:
-        mistakes += find_topic_clashes(document)
-        mistakes += _find_twins(document)
-        mistakes += find_template_clashes(document, drivers, instances)
+        names = {d.name: fleet.tag_names(d) for d in document.devices}
+        mistakes += find_topic_clashes(document, names)
+        mistakes += _find_twins(document, names)
+        mistakes += find_template_clashes(document, fleet.drivers, fleet.tags, instances)
     mistakes = [*expansion.mistakes, *expansion.retell(mistakes)]
     if document is None or mistakes:
         where = "" if file is None else f"{file}: "
         raise ConfigurationRejected([f"{where}{mistake}" for mistake in mistakes])
+    known = {} if current is None else current.marks
     return Configuration(
-        without_templates(document), drivers, instances, makers, told, restart_needed
+        without_templates(document),
+        fleet.drivers,
+        fleet.tags,
+        instances,
+        fleet.makers,
+        {
+            name: Marks(words[name], content) if name in words else known[name]
+            for name, content in fleet.contents.items()
+        },
+        templates,
+        told if whole else {**told, "devices": list(document.devices)},
+        restart_needed,
     )
 
 
-def _find_same(data: Mapping[str, Any], current: Configuration) -> dict[str, DeviceDocument]:
-    """Return the devices that are told in the same words as those that run."""
-    before = {device["name"]: device for device in _named(current.data)}
-    same_templates = data.get("templates") == current.data.get("templates")
+def _find_same(
+    data: Mapping[str, Any], words: Mapping[str, bytes], templates: bytes, current: Configuration
+) -> dict[str, DeviceDocument]:
+    """Return the devices that run and are told in the same words, or by their document."""
+    same_templates = templates == current.templates
     told = {
         device["name"]
         for device in _named(data)
-        if before.get(device["name"]) == device and (same_templates or not device.get("instances"))
+        if (known := current.marks.get(device["name"])) is not None
+        and (same_templates or not device.get("instances"))
+        and known.words == words[device["name"]]
     }
+    devices = data.get("devices")
+    items = devices if isinstance(devices, list | tuple) else ()
+    told |= {item.name for item in items if isinstance(item, Device)}
     return {device.name: device for device in current.document.devices if device.name in told}
 
 
@@ -215,53 +219,11 @@ def _find_other_sections(document: NodeDocument, current: NodeDocument) -> tuple
     )
 
 
-def _find_known(
-    instances: Instances, current: Configuration
-) -> dict[str, tuple[DeviceDocument, Driver]]:
-    """Return the devices that run and whose instances are the same, with their drivers."""
-    return {
-        device.name: (device, current.drivers[device.name])
-        for device in current.document.devices
-        if instances.get(device.name, []) == current.instances.get(device.name, [])
-    }
-
-
-def _make_drivers(
-    devices: object,
-    makers: Drivers,
-    known: Mapping[str, tuple[DeviceDocument, Driver]],
-    mistakes: list[str],
-) -> dict[str, Driver]:
-    """Make the driver of every device that is sound by itself, and collect the objections."""
-    made: dict[str, Driver] = {}
-    for data in devices if isinstance(devices, list) else []:
-        if isinstance(data, Device):  # it runs, and is the same
-            made[data.name] = known[data.name][1]
-            continue
-        try:
-            device = _DEVICE.validate_python(data).model_copy(update={"instances": ()})
-        except ValidationError:
-            continue  # already told, with its place in the whole file
-        same, driver = known.get(device.name, (None, None))
-        if driver is not None and device == same:
-            made[device.name] = driver
-            continue
-        try:
-            driver = made[device.name] = makers.make(device)
-            mistakes += [
-                f"devices[{device.name}]: {mistake}"
-                for mistake in find_misnamed(device.tags, driver.groups)
-            ]
-        except ConfigError as exc:
-            mistakes += [f"devices[{device.name}]: {mistake}" for mistake in exc.mistakes]
-    return made
-
-
-def _find_twins(document: NodeDocument) -> list[str]:
+def _find_twins(document: NodeDocument, tags: Mapping[str, Sequence[str]]) -> list[str]:
     """Return names that differ in case only (specification 5.2), or are the protocol's own."""
     mistakes = _find_twin_names("", [device.name for device in document.devices], "devices")
     for device in document.devices:
-        names = [tag.name for tag in device.tags]
+        names = tags[device.name]
         mistakes += _find_twin_names(f"devices[{device.name}].", names, "tags")
         mistakes += [
             f"devices[{device.name}].tags[{name}].name: is the protocol's own, expected another"
@@ -271,7 +233,7 @@ def _find_twins(document: NodeDocument) -> list[str]:
     return mistakes
 
 
-def _find_twin_names(where: str, names: list[str], what: str) -> list[str]:
+def _find_twin_names(where: str, names: Sequence[str], what: str) -> list[str]:
     first: dict[str, str] = {}
     return [
         f"{where}{what}[{name}].name: differs from {twin!r} in case only, "

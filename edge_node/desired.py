@@ -5,11 +5,13 @@ a document with mistakes changes nothing of its device. Knows no clock and no co
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from edge_node.config import Configuration, check
+from edge_node.config import check
+from edge_node.configuration import Configuration
 from edge_node.errors import ConfigurationRejected
+from proto.control.device import Device
 
 Judge = Callable[[Configuration], Sequence[str]]
 """Says what a document asks for that it may not have, given its device alone."""
@@ -90,6 +92,13 @@ class Desired:
         before = Desired(self.configuration, self.data, kept, refusals)
         return _admit_all(before, news, judge, self.configuration)
 
+    def settled(self) -> "Desired":
+        """Return the same without what was needed for checking only; see ``Configuration``."""
+        configuration = self.configuration.settled()
+        own = _names_of(self.data)
+        devices = [each for each in configuration.document.devices if each.name in own]
+        return replace(self, configuration=configuration, data={**self.data, "devices": devices})
+
     def refuse(self, device: str, refusal: Refusal) -> "Desired":
         """Return the same with a document refused that could not even be read."""
         refusals = {**self.refusals, device: refusal}
@@ -138,7 +147,11 @@ def _judge_alone(  # noqa: PLR0917  # one call
 def _names_of(data: Mapping[str, Any]) -> frozenset[object]:
     devices = data.get("devices")
     items = devices if isinstance(devices, list | tuple) else ()
-    return frozenset(item.get("name") for item in items if isinstance(item, Mapping))
+    return frozenset(
+        item.name if isinstance(item, Device) else item.get("name")
+        for item in items
+        if isinstance(item, Device | Mapping)
+    )
 
 
 class _Admission:

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 import trio
 
-from edge_node.config import Configuration
+from edge_node.configuration import Configuration
 from edge_node.device_state import DeviceState
 from edge_node.metrics import define_metrics
 from edge_node.pipeline.tags import DeviceTags
@@ -80,9 +80,7 @@ class Fleet:
         self._nursery: trio.Nursery | None = None
         self._running: dict[str, _Running] = {}
         devices = configuration.document.devices
-        self._tags = {
-            device.name: _make_tags(configuration, device) for device in devices if device.enabled
-        }
+        self._tags = _tags_of(configuration)
         self._templates = self._define_templates()
         publisher.define_node(node_metrics(self) + self._templates)
         mirror.set_devices(devices, self._tags, now_ms())
@@ -136,12 +134,7 @@ class Fleet:
         devices = configuration.document.devices
         come = [device for device in devices if then.get(device.name) is not now[device.name]]
         await self._stop(gone)
-        tags = {name: own for name, own in self._tags.items() if name not in gone}
-        for device in come:
-            if device.enabled:
-                tags[device.name] = _make_tags(configuration, device)
-                await trio.lowlevel.checkpoint()  # large ones take their time
-        self._tags = tags
+        self._tags = tags = _tags_of(configuration)
         templates = self._define_templates()
         if templates != self._templates:
             self._templates = templates
@@ -217,5 +210,7 @@ class Fleet:
         return define_templates(self._tags, self._instances, names)
 
 
-def _make_tags(configuration: Configuration, device: DeviceDocument) -> DeviceTags:
-    return DeviceTags(device.tags, configuration.drivers[device.name].groups)
+def _tags_of(configuration: Configuration) -> dict[str, DeviceTags]:
+    """Return the tags of the enabled devices."""
+    devices = configuration.document.devices
+    return {device.name: configuration.tags[device.name] for device in devices if device.enabled}

@@ -23,6 +23,7 @@ from proto.sparkplug.values import check_value
 
 DEVICE_REBIRTH: Final = "Device Control/Rebirth"
 """Written true, the device is born again."""
+_READ_ONLY: Final = {each: Property(DataType.BOOLEAN, each) for each in (False, True)}
 
 
 def define_metrics(tags: DeviceTags, uns_path: str | None) -> list[Metric]:
@@ -39,16 +40,15 @@ def define_metrics(tags: DeviceTags, uns_path: str | None) -> list[Metric]:
 
 
 def _properties(tag: TagSpec, uns_path: str | None) -> dict[str, Property]:
-    document = tag.document
-    properties = {READ_ONLY_PROPERTY: Property(DataType.BOOLEAN, not document.writable)}
-    if document.unit is not None:
-        properties[UNIT_PROPERTY] = Property(DataType.STRING, document.unit)
-    if document.low is not None:
-        properties[LOW_PROPERTY] = Property(DataType.DOUBLE, document.low)
-    if document.high is not None:
-        properties[HIGH_PROPERTY] = Property(DataType.DOUBLE, document.high)
-    if document.description is not None:
-        properties[DESCRIPTION_PROPERTY] = Property(DataType.STRING, document.description)
+    properties = {READ_ONLY_PROPERTY: _READ_ONLY[not tag.writable]}
+    if tag.unit is not None:
+        properties[UNIT_PROPERTY] = Property(DataType.STRING, tag.unit)
+    if tag.low is not None:
+        properties[LOW_PROPERTY] = Property(DataType.DOUBLE, tag.low)
+    if tag.high is not None:
+        properties[HIGH_PROPERTY] = Property(DataType.DOUBLE, tag.high)
+    if tag.description is not None:
+        properties[DESCRIPTION_PROPERTY] = Property(DataType.STRING, tag.description)
     if tag.enumeration is not None:
         properties[ENUMERATION_PROPERTY] = Property(DataType.STRING, tag.enumeration.to_json())
     if uns_path is not None:

@@ -7,13 +7,15 @@ is logged and told in the status document, and changes nothing.
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVarTuple
 
 import structlog
 import trio
 
-from edge_node.config import Configuration, parse, read
+from edge_node.config import parse, read
+from edge_node.configuration import Configuration
 from edge_node.desired import Desired
 from edge_node.errors import ConfigurationRejected
 from edge_node.remote_devices import RemoteDevices
@@ -73,9 +75,9 @@ class Reloader:
         self._now_ms = now_ms
         self._remote = remote
         desired = Desired(configuration, configuration.data)
-        self._desired = desired if remote is None else remote.start(desired)
+        self._desired = (desired if remote is None else remote.start(desired)).settled()
         self._refused_ms = dict.fromkeys(self._desired.refusals, now_ms())
-        self._content: bytes | None = None
+        self._content = b""
         self._applied_ms = now_ms()
         self._mistakes: tuple[str, ...] = ()
         self._file_due = False
@@ -142,7 +144,8 @@ class Reloader:
     async def _take_file(self, path: Path) -> None:
         try:
             content = await trio.to_thread.run_sync(read, path)
-            if content == self._content:
+            mark = sha256(content).digest()
+            if mark == self._content:
                 log.info("configuration_unchanged", file=str(path))
                 self._tell_mistakes(())
                 return
@@ -150,7 +153,7 @@ class Reloader:
         except ConfigurationRejected as exc:
             self._refuse_file(exc.mistakes)
             return
-        self._content = content
+        self._content = mark
         if desired.configuration.restart_needed:
             log.warning("restart_needed", sections=desired.configuration.restart_needed)
         self._mistakes = ()
@@ -161,7 +164,10 @@ class Reloader:
         return self._desired.with_file(parse(content, path), str(path), judge)
 
     async def _become(self, desired: Desired) -> None:
-        before, self._desired = self._desired, desired
+        before = self._desired
+        if desired.configuration is not before.configuration:
+            desired = desired.settled()
+        self._desired = desired
         now_ms = self._now_ms()
         known = self._refused_ms
         self._refused_ms = {name: known.get(name, now_ms) for name in desired.refusals}

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from pydantic import Field, ValidationError
 
-from edge_node.config import Configuration
+from edge_node.configuration import Configuration
 from edge_node.desired import Desired, Refusal, RemoteDevice
 from edge_node.errors import StateUnavailable
 from edge_node.local_access import find_trespasses

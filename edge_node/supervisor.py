@@ -278,7 +278,7 @@ class DeviceSupervisor:
         self.state.writes += 1
         self._log.info("tag_written", tag=order.tag, value=order.value)
         self.tags.groups[spec.group].reporter.force(spec.index)
-        if spec.document.read_back:
+        if spec.read_back:
             return await self._read_back(spec, raw, beats)
         if spec.group in self._paces:
             beats.hurry(spec.group)

@@ -44,11 +44,20 @@ _PARAMETER_TYPES: Final[Mapping[ParameterType, DataType]] = {
 
 
 def find_template_clashes(
-    document: NodeDocument, drivers: Mapping[str, Driver], instances: Instances
+    document: NodeDocument,
+    drivers: Mapping[str, Driver],
+    tags: Mapping[str, DeviceTags],
+    instances: Instances,
 ) -> list[str]:
     """Return what keeps instances from being published as such; nothing when they are flattened.
 
     Structures that drivers publish as instances of their own are never flattened.
+
+    Args:
+        document: the node's.
+        drivers: of the devices that are sound by themselves.
+        tags: of the same devices.
+        instances: by device.
     """
     flattened = document.sparkplug.templates == "flattened"
     names = () if flattened else tuple(template.name for template in document.templates)
@@ -64,12 +73,12 @@ def find_template_clashes(
     ]
     types: dict[tuple[str, str], tuple[DataType, str]] = {}
     for device in document.devices:
-        if device.name not in drivers:
+        if device.name not in tags:
             continue
-        tags = DeviceTags(device.tags, drivers[device.name].groups)
+        own = tags[device.name]
         for instance in instances.get(device.name, ()):
             for member, tag in instance.members.items():
-                found = tags.tags[tags.columns[tag]].datatype
+                found = own.tags[own.columns[tag]].datatype
                 where = f"devices[{device.name}].instances[{instance.name}]"
                 first, other = types.setdefault((instance.template.name, member), (found, where))
                 if found is not first:
@@ -200,8 +209,7 @@ class InstancePacker:
                 metric = by_name.pop(tag)
                 members.append(Metric(member, metric.datatype, properties=metric.properties))
             writable = any(
-                self._members[self._numbers[tag]][2].document.writable
-                for tag in instance.members.values()
+                self._members[self._numbers[tag]][2].writable for tag in instance.members.values()
             )
             gathered.append(
                 Metric(

@@ -63,7 +63,7 @@ class Columns:
         mirrored = Mirrored(len(self.topics), tags, path, _encode_meta(node, device, tags))
         count = len(tags.tags)
         self.topics += [format_tag_topic(path, tag.name) for tag in tags.tags]
-        self.units += [encode_unit(tag.document.unit) for tag in tags.tags]
+        self.units += [encode_unit(tag.unit) for tag in tags.tags]
         self.values += [None] * count
         self.times_ms += [0] * count
         self.qualities += [0] * count
@@ -93,12 +93,12 @@ def _encode_meta(node: NodeIdentity, device: Device, tags: DeviceTags) -> bytes:
             TagDescription(
                 tag.name,
                 tag.datatype,
-                tag.document.unit,
-                tag.document.description,
-                tag.document.low,
-                tag.document.high,
-                tag.document.writable,
-                tag.document.enumeration,
+                tag.unit,
+                tag.description,
+                tag.low,
+                tag.high,
+                tag.writable,
+                None if tag.enumeration is None else tag.enumeration.names,
             )
             for tag in tags.tags
         ],

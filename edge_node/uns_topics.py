@@ -1,5 +1,7 @@
 """Which topics of the Unified Namespace a node's document gives its devices and tags."""
 
+from collections.abc import Mapping, Sequence
+
 from proto.control.device import Device
 from proto.control.node import NodeDocument, UnsDocument
 from proto.uns.paths import format_device_path, format_tag_topic
@@ -14,8 +16,13 @@ def device_path(uns: UnsDocument, device: Device) -> str:
     return format_device_path(uns.root, uns.location, device.uns_path or device.name)
 
 
-def find_topic_clashes(document: NodeDocument) -> list[str]:
-    """Return every tag whose topic cannot be, or is another tag's too; empty when all is well."""
+def find_topic_clashes(document: NodeDocument, tags: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return every tag whose topic cannot be, or is another tag's too; empty when all is well.
+
+    Args:
+        document: the node's.
+        tags: their names, by device.
+    """
     if not document.uns.enabled:
         return []
     mistakes: list[str] = []
@@ -27,10 +34,10 @@ def find_topic_clashes(document: NodeDocument) -> list[str]:
         except ValueError as exc:
             mistakes.append(f"{where}.uns_path: {exc}")
             continue
-        for tag in device.tags:
-            here = f"{where}.tags[{tag.name}]"
+        for name in tags[device.name]:
+            here = f"{where}.tags[{name}]"
             try:
-                topic = format_tag_topic(path, tag.name)
+                topic = format_tag_topic(path, name)
             except ValueError as exc:
                 mistakes.append(f"{here}.name: {exc}")
                 continue

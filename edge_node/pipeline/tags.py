@@ -57,10 +57,9 @@ class ValueRefused(EdgeError):
 
 @dataclass(frozen=True, slots=True)
 class TagSpec:
-    """One tag of a device.
+    """One tag of a device: what is needed of its document, which is not kept.
 
     Attributes:
-        document: as configured.
         raw_datatype: what the driver reads and writes.
         datatype: what is published.
         scaling: between the two, ``None`` where they are the same.
@@ -68,9 +67,12 @@ class TagSpec:
         index: its position in the group.
         definition: defines the template that its values are instances of.
         enumeration: what its numbers mean, where they have names.
+        is_named: whether names are published in the place of numbers.
+
+    The others are as in :class:`~proto.control.device.Tag`.
     """
 
-    document: Tag
+    name: str
     raw_datatype: DataType
     datatype: DataType
     scaling: Scaling | None
@@ -78,16 +80,13 @@ class TagSpec:
     index: int
     definition: Metric | None = None
     enumeration: Enumeration | None = None
-
-    @property
-    def is_named(self) -> bool:
-        """Whether names are published in the place of numbers."""
-        return self.enumeration is not None and self.document.enumeration_as == "text"
-
-    @property
-    def name(self) -> str:
-        """The tag's name, which is the metric's."""
-        return self.document.name
+    is_named: bool = False
+    unit: str | None = None
+    description: str | None = None
+    low: float | None = None
+    high: float | None = None
+    writable: bool = False
+    read_back: bool = False
 
     def raw_value(self, value: object) -> RawValue:
         """Return what the driver has to write for an engineering value.
@@ -96,7 +95,7 @@ class TagSpec:
             ValueRefused: not writable, null, outside ``low`` … ``high`` or the enumeration, of the
                 wrong kind, or more than its data type holds.
         """
-        if not self.document.writable:
+        if not self.writable:
             raise ValueRefused("the tag is not writable")
         if value is None or not isinstance(
             value, bool | int | float | str | bytes | list | DataSet | Template
@@ -133,11 +132,10 @@ class TagSpec:
         return value
 
     def _raw_number(self, value: float) -> int | float:
-        tag = self.document
-        if tag.low is not None and not value >= tag.low:
-            raise ValueRefused(f"{value!r} is below low, {tag.low:g}")
-        if tag.high is not None and not value <= tag.high:
-            raise ValueRefused(f"{value!r} is above high, {tag.high:g}")
+        if self.low is not None and not value >= self.low:
+            raise ValueRefused(f"{value!r} is below low, {self.low:g}")
+        if self.high is not None and not value <= self.high:
+            raise ValueRefused(f"{value!r} is above high, {self.high:g}")
         if self.scaling is None:
             return value
         try:
@@ -157,18 +155,20 @@ class GroupPipeline:
 
     __slots__ = ("_beyond", "_enumerations", "_limits", "_scalings", "base", "reporter", "tags")
 
-    def __init__(self, base: int, tags: Sequence[TagSpec]) -> None:
+    def __init__(self, base: int, tags: Sequence[TagSpec], documents: Sequence[Tag]) -> None:
         self.base = base
         self.tags = tuple(tags)
         self._scalings = [(t.index, t.scaling) for t in tags if t.scaling is not None]
         self._limits = [
-            (t.index, limits) for t in tags if (limits := _limits_of(t.document)) is not None
+            (index, limits)
+            for index, document in enumerate(documents)
+            if (limits := _limits_of(document)) is not None
         ]
         self._beyond: dict[int, str] = {}
         self._enumerations = [
             (t.index, t.enumeration) for t in tags if t.is_named and t.enumeration is not None
         ]
-        self.reporter = Reporter([_report_rule(t.document) for t in tags])
+        self.reporter = Reporter([_report_rule(document) for document in documents])
 
     def process(self, poll: PollResult) -> Report | None:
         """Return what a poll has to tell.
@@ -246,11 +246,12 @@ class DeviceTags:
         self.groups: dict[str, GroupPipeline] = {}
         self.tags: list[TagSpec] = []
         for group, infos in groups.items():
+            own = [by_name[info.name] for info in infos]
             specs = [
-                _make_spec(by_name[info.name], info, group, index)
-                for index, info in enumerate(infos)
+                _make_spec(document, info, group, index)
+                for index, (document, info) in enumerate(zip(own, infos, strict=True))
             ]
-            self.groups[group] = GroupPipeline(len(self.tags), specs)
+            self.groups[group] = GroupPipeline(len(self.tags), specs, own)
             self.tags += specs
         self._by_base = {group.base: group for group in self.groups.values()}
         self.columns: dict[str, int] = {tag.name: column for column, tag in enumerate(self.tags)}
@@ -311,14 +312,21 @@ def _make_spec(tag: Tag, info: TagInfo, group: str, index: int) -> TagSpec:
     enumeration = Enumeration.of(tag.enumeration) if tag.enumeration else None
     named = enumeration is not None and tag.enumeration_as == "text"
     return TagSpec(
-        tag,
-        info.datatype,
-        DataType.STRING if named else scaled_datatype(info.datatype, scaling),
-        scaling,
-        group,
-        index,
-        info.definition,
-        enumeration,
+        name=info.name,
+        raw_datatype=info.datatype,
+        datatype=DataType.STRING if named else scaled_datatype(info.datatype, scaling),
+        scaling=scaling,
+        group=group,
+        index=index,
+        definition=info.definition,
+        enumeration=enumeration,
+        is_named=named,
+        unit=tag.unit,
+        description=tag.description,
+        low=tag.low,
+        high=tag.high,
+        writable=tag.writable,
+        read_back=tag.read_back,
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from edge_node.cli import check
-from edge_node.config import Configuration, load
+from edge_node.config import load
+from edge_node.configuration import Configuration
 from edge_node.endpoints import make_endpoint
 from edge_node.errors import ConfigurationRejected
 from proto.control.broker import BrokerDocument

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from edge_node.config import Configuration, check
+from edge_node.config import check
+from edge_node.configuration import Configuration
 from edge_node.desired import Desired, Refusal, RemoteDevice
 from edge_node.errors import ConfigurationRejected
 from tests.unit.edge_node.fakes import device_document
@@ -26,14 +27,14 @@ def nothing_to_say(_alone: Configuration) -> Sequence[str]:
 
 def start(*devices: dict[str, Any], **sections: Any) -> Desired:
     data = file_of(*devices, **sections)
-    return Desired(check(data), data)
+    return Desired(check(data), data).settled()
 
 
 def take(desired: Desired, **documents: dict[str, Any] | None) -> Desired:
     news = {
         name: None if data is None else RemoteDevice(1, data) for name, data in documents.items()
     }
-    return desired.with_documents(news, nothing_to_say)
+    return desired.with_documents(news, nothing_to_say).settled()
 
 
 def names(desired: Desired) -> list[str]:
@@ -128,7 +129,7 @@ def test_a_document_may_have_instances_of_the_files_templates() -> None:
     }
     before = start(device("own"), templates=[template])
     desired = take(before, a=data)
-    assert [tag.name for tag in desired.configuration.document.devices[1].tags] == ["M1/speed"]
+    assert [tag.name for tag in desired.configuration.tags["a"].tags] == ["M1/speed"]
     changed = template | {
         "members": [{"name": "rpm", "address": "holding:{base}", "datatype": "int16"}]
     }
@@ -160,10 +161,7 @@ def test_what_is_told_in_the_same_words_is_not_looked_at_again() -> None:
     before = start(device("own"), motor, templates=[template])
     data = file_of(device("own"), motor, device("new"), templates=[template])
     after = before.with_file(data, "plant.toml", nothing_to_say)
-    for then, now in zip(
-        before.configuration.document.devices, after.configuration.document.devices, strict=False
-    ):
-        assert now is then or now.tags is then.tags
+    assert names(after) == ["own", "motor", "new"]
     assert [one.name for one in after.configuration.instances["motor"]] == ["M1"]
     assert after.configuration.drivers["motor"] is before.configuration.drivers["motor"]
     changed = template | {"version": "2"}
@@ -179,3 +177,31 @@ def test_a_device_that_stands_twice_is_refused_also_when_it_runs() -> None:
     for twin in (device("own"), device("own", uns_path="else")):
         with pytest.raises(ConfigurationRejected, match="stand more than once: own"):
             before.with_file(file_of(device("own"), twin), "plant.toml", nothing_to_say)
+
+
+def test_what_is_settled_keeps_tags_and_drivers_and_not_the_documents_they_are_of() -> None:
+    whole = check(file_of(device("own")))
+    read = check(file_of(device("own")), whole=False)
+    settled = Desired(whole, whole.data).settled()
+    for configuration in (read, settled.configuration):
+        assert [len(one.tags) for one in configuration.document.devices] == [0]
+        assert list(configuration.data["devices"]) == list(configuration.document.devices)
+        assert [tag.name for tag in configuration.tags["own"].tags] == [
+            tag.name for tag in whole.document.devices[0].tags
+        ]
+    assert settled.configuration.drivers["own"] is whole.drivers["own"]
+
+
+def test_the_same_in_other_words_is_the_same_after_settling() -> None:
+    before = start(device("own"))
+    reworded = device_document("own").model_dump(mode="json", exclude_none=True)
+    after = before.with_file(file_of(reworded), "plant.toml", nothing_to_say)
+    assert after.configuration.drivers["own"] is before.configuration.drivers["own"]
+    assert after.configuration.tags["own"] is before.configuration.tags["own"]
+
+
+def test_topics_of_settled_devices_are_still_taken() -> None:
+    before = start(device("own", uns_path="same"))
+    data = file_of(device("own", uns_path="same"), device("new", uns_path="same"))
+    with pytest.raises(ConfigurationRejected, match=r"is that of devices\[own\]"):
+        before.with_file(data, "plant.toml", nothing_to_say)

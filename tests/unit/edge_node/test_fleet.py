@@ -6,10 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from edge_node.config import Configuration
+from edge_node.configuration import Configuration
 from edge_node.counters import Counters
 from edge_node.drivers.base import Driver
 from edge_node.fleet import Fleet
+from edge_node.pipeline.tags import DeviceTags
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.uns import UnsMirror
 from edge_node.writes import WriteEnd, WriteOrder
@@ -29,6 +30,7 @@ class Bench:
 
     def __init__(self, *devices: ModbusDevice) -> None:
         self.drivers: dict[str, FakeDriver] = {}
+        self.tags: dict[Driver, DeviceTags] = {}
         configuration = self.configure(*devices)
         self.mirror = UnsMirror(configuration.document, {}, started_ms=0)
         self.publisher = Publisher(
@@ -62,7 +64,11 @@ class Bench:
             {"node": {"group": "g", "edge": "e"}, "devices": [d.model_dump() for d in devices]}
         )
         drivers: dict[str, Driver] = {d.name: self.drivers[d.name] for d in devices}
-        return Configuration(document, drivers)
+        for name, driver in drivers.items():
+            tags = next(device.tags for device in devices if device.name == name)
+            if driver not in self.tags:
+                self.tags[driver] = DeviceTags(tags, driver.groups)
+        return Configuration(document, drivers, {n: self.tags[d] for n, d in drivers.items()})
 
     def take(self, message: Publish) -> bool:
         self.said.append(message)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge_node.config import Configuration, load
+from edge_node.config import load
+from edge_node.configuration import Configuration
 from edge_node.errors import ConfigurationRejected
 from edge_node.metrics import define_metrics
 from edge_node.pipeline.tags import DeviceTags
