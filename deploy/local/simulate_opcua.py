@@ -2,11 +2,8 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +12,14 @@ import click
 from deploy.local.plant.opcua_faults import parse_opcua_fault
 from deploy.local.plant.opcua_server import NAMESPACE_URI, POLICIES, OpcUaPlant, PlantSettings
 from deploy.local.plant.opcua_values import TYPES
+from deploy.local.simulated import (
+    STOP_SIGNALS,
+    listening,
+    parse_faults,
+    say,
+    shared_options,
+    tell,
+)
 
 _PASSWORD_ENV = "NEXUS_SIMULATE_PASSWORD"  # noqa: S105  # the variable's name
 _MOST_DEVICES = 1_000
@@ -22,15 +27,6 @@ _MOST_TAGS = 50_000
 
 
 @click.command()
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=4840,
-    show_default=True,
-    help="TCP port; 0 lets the system choose one.",
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the faults' chance.")
 @click.option(
     "--devices",
     type=click.IntRange(1, _MOST_DEVICES),
@@ -70,18 +66,15 @@ _MOST_TAGS = 50_000
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder that keeps the server's certificate; a new one each time when left out.",
 )
-@click.option(
-    "--fault",
-    "fault_texts",
-    multiple=True,
-    metavar="[DEVICE:]KIND[=VALUE]",
-    help="What goes wrong; device numbers count from 1. Kinds: delay=SECONDS, drop=SHARE,"
+@shared_options(
+    4840,
+    seed="the faults'",
+    fault="What goes wrong; device numbers count from 1. Kinds: delay=SECONDS, drop=SHARE,"
     " exception=NAME of the status code that requests about nodes are refused with, garbage=SHARE,"
     " disconnect=SHARE, slow=SECONDS (a byte), status=NAME of the values' status code,"
     " recreate=SECONDS (nodes are deleted and made again so often), restart=SECONDS,"
-    " reindex=SECONDS (a restart that moves the namespaces). May be given several times.",
+    " reindex=SECONDS (a restart that moves the namespaces).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the port as one JSON line on stdout.")
 def opcua(  # noqa: PLR0917  # click passes by name
     bind: str,
     port: int,
@@ -101,10 +94,7 @@ def opcua(  # noqa: PLR0917  # click passes by name
     The guide of the OPC UA driver shows the configuration that reads it.
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    try:
-        faults = [parse_opcua_fault(text) for text in fault_texts]
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), param_hint="--fault") from exc
+    faults = parse_faults(fault_texts, parse_opcua_fault)
     if pki is not None:
         pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="nexus-simulate-") as folder:
@@ -120,13 +110,8 @@ def opcua(  # noqa: PLR0917  # click passes by name
             faults=faults,
             seed=seed,
         )
-        try:
+        with listening(bind, port):
             asyncio.run(_serve(settings, port, as_json))
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-            raise click.ClickException(
-                f"{bind}:{port} cannot be listened at: {reason}; choose another with --port"
-            ) from exc
 
 
 def _password(user: str | None, file: Path | None) -> str:
@@ -150,28 +135,22 @@ async def _serve(settings: PlantSettings, port: int, as_json: bool) -> None:
     port = await plant.start(port)
     running = asyncio.ensure_future(plant.run())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, running.cancel)
     url = f"opc.tcp://{settings.bind}:{port}/"
     certificate = (settings.pki / "certificate.der").read_bytes()
     fingerprint = hashlib.sha256(certificate).hexdigest()
-    _say(f"{settings.devices} devices on {url}, nodes of {NAMESPACE_URI}")
-    _say(f"  s=Device1.Tag1 to Tag{settings.tags}; s=Device1.Types.{{{', '.join(TYPES)}}}")
-    _say("  s=Device1.Start, a method: batch (String), amount (Double) -> number (UInt32)")
-    _say(f"  security {', '.join(settings.policies)}; user {settings.user or 'anonymous'}")
-    _say(f"  certificate SHA-256 {fingerprint}")
-    _say("Configuration for it: deploy/local/plant-opcua.toml. Stop with Ctrl-C.")
+    say(f"{settings.devices} devices on {url}, nodes of {NAMESPACE_URI}")
+    say(f"  s=Device1.Tag1 to Tag{settings.tags}; s=Device1.Types.{{{', '.join(TYPES)}}}")
+    say("  s=Device1.Start, a method: batch (String), amount (Double) -> number (UInt32)")
+    say(f"  security {', '.join(settings.policies)}; user {settings.user or 'anonymous'}")
+    say(f"  certificate SHA-256 {fingerprint}")
+    say("Configuration for it: deploy/local/plant-opcua.toml. Stop with Ctrl-C.")
     if as_json:
-        told = {"host": settings.bind, "ports": [port], "url": url, "fingerprint": fingerprint}
-        print(json.dumps(told), flush=True)
+        tell(settings.bind, [port], url=url, fingerprint=fingerprint)
     try:
         await running
     except asyncio.CancelledError:
-        _say("Stopped.")
+        say("Stopped.")
     finally:
         await plant.stop()
-
-
-def _say(line: str) -> None:
-    """Tell a person, on stderr: stdout is for what a program reads."""
-    print(line, file=sys.stderr, flush=True)
