@@ -1,5 +1,6 @@
 """The schema from every earlier version: what was stored before an upgrade is read after it."""
 
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -256,6 +257,11 @@ def test_everything_has_a_comment(historian_databases: str) -> None:
     assert silent == []
 
 
-def test_migrations_are_numbered_without_holes() -> None:
+def test_migrations_have_a_number_each_and_follow_an_earlier_one() -> None:
     numbers = [int(file.name.partition(".")[0]) for file in FILES]
-    assert numbers == list(range(1, len(FILES) + 1))
+    assert len(set(numbers)) == len(numbers)
+    for file in FILES[1:]:
+        found = re.search(r"^-- depends: (\S+)$", file.read_text(), re.MULTILINE)
+        assert found is not None, file.name
+        assert found[1] < file.stem
+        assert found[1] in {other.stem for other in FILES}
