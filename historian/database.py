@@ -5,8 +5,9 @@ again after a loss waits until the server has ended what the lost one was doing.
 tried again finds either all of it or nothing of it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import asyncpg
@@ -123,13 +124,14 @@ class Connection:
         connection = await self.open()
         schema, _, name = table.rpartition(".")
         with explain_errors("database"):
-            await connection.copy_to_table(
-                name,
-                schema_name=schema or None,
-                columns=list(columns),
-                source=_stream(rows),
-                format="binary",
-            )
+            async with _limit(connection):
+                await connection.copy_to_table(
+                    name,
+                    schema_name=schema or None,
+                    columns=list(columns),
+                    source=_stream(rows),
+                    format="binary",
+                )
 
     def abandon(self) -> None:
         """Throw the connection away; the next use opens another."""
@@ -147,6 +149,33 @@ class Connection:
         except StorageUnavailable:
             self._connection.terminate()
         self._connection = None
+
+
+@asynccontextmanager
+async def _limit(connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """Give up after the usual time, and at once when the connection is lost.
+
+    asyncpg waits for ever for room to write on a connection that was lost while there was none.
+
+    Raises:
+        StorageUnavailable: either has happened.
+    """
+    is_lost = False
+
+    def note_lost(_: object) -> None:
+        nonlocal is_lost
+        is_lost = True
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    try:
+        async with asyncio.timeout(STATEMENT_TIMEOUT_S) as limit:
+            connection.add_termination_listener(note_lost)
+            yield
+    except TimeoutError as error:
+        reason = "connection was lost" if is_lost else "no answer in time"
+        raise StorageUnavailable(f"database: {reason}") from error
+    finally:
+        connection.remove_termination_listener(note_lost)
 
 
 async def _stream(rows: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -110,7 +110,8 @@ async def test_killed_connections_neither_lose_nor_double(
                 query(
                     historian_databases,
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name LIKE 'nexus-historian-%%'",
+                    " WHERE application_name LIKE 'nexus-historian-%%'"
+                    " AND datname = current_database()",
                 )
         await settled(historian, (payloads + 1) * METRICS)
     (row,) = query(

@@ -1,17 +1,20 @@
 """A batch whose commit nobody heard of: tried again, it stores what is missing, and soon."""
 
+import asyncio
 import time
 
 import numpy as np
+import psycopg
 import pytest
 
 from historian.database import Connection
-from historian.plain import PlainRows
+from historian.errors import StorageUnavailable
+from historian.plain import PLAIN_COLUMNS, PlainRows
 from historian.rows import Rows
 from historian.schema.migrate import migrate, normalize_url
 from historian.statements import CHECK_SETUP
 from historian.store import SampleStore
-from tests.integration.historian_rig import query
+from tests.integration.historian_rig import query, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,3 +45,35 @@ async def test_large_batch_that_is_tried_again_stores_what_is_missing(
     await connection.close()
     (found,) = query(historian_databases, "SELECT count(*) AS n FROM historian.sample")
     assert found["n"] == count + count // 2
+
+
+async def test_copy_whose_connection_is_killed_while_the_server_reads_nothing_ends(
+    historian_databases: str,
+) -> None:
+    url = normalize_url(historian_databases)
+    migrate(url)
+    connection = Connection(url, "test-killed-copy")
+    session = await connection.open()
+    start_ms = (time.time_ns() // 1_000_000 // DAY_MS) * DAY_MS
+    count = 2_000_000  # more than the sockets of both sides hold
+    time_ms = start_ms + np.arange(count)
+    rows = PlainRows(np.ones(count, np.int32), time_ms, np.zeros(count), time_ms)
+    with psycopg.connect(url) as locker:
+        locker.execute("LOCK TABLE historian.sample IN ACCESS EXCLUSIVE MODE")
+        copying = asyncio.create_task(
+            connection.copy("historian.sample", PLAIN_COLUMNS, rows.encode())
+        )
+        waits = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+        await until(lambda: bool(locker.execute(waits, ["historian.sample"]).fetchall()))
+        transport = session._transport
+        await until(lambda: transport.get_write_buffer_size() > 0, "a full socket")
+        (kill,) = locker.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'test-killed-copy' AND datname = current_database()"
+        ).fetchall()
+        assert kill == (True,)
+        async with asyncio.timeout(30):
+            with pytest.raises(StorageUnavailable, match="connection was lost"):
+                await copying
+    connection.abandon()
+    assert query(url, "SELECT FROM historian.sample") == []
