@@ -19,17 +19,13 @@ from historian.statements import (
     COMPRESS_DIRECTLY,
     LOCK_CHECKS,
     NOTE_LATE,
-    READ_RANGE,
     STORE_MISSING,
-    STORE_MISSING_OF_RANGE,
 )
 
 _EPOCH: Final = date(1970, 1, 1)
 _DAYS_AHEAD: Final = 2
 _DENSE: Final = 50
 """Rows of one metric in a batch from which on it is worth compressing at once."""
-_WHOLE: Final = 1_000
-"""Plain rows of a batch from which on everything in its time is read, not each looked up."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,15 +97,7 @@ class SampleStore:
                     await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
                 if self._shared:
                     await session.execute(LOCK_CHECKS)
-                if len(plain) < _WHOLE or full:
-                    stored = await session.fetchval(STORE_MISSING)
-                else:
-                    for statement in READ_RANGE:
-                        await session.execute(statement)
-                    times = plain.time_ms
-                    stored = await session.fetchval(
-                        STORE_MISSING_OF_RANGE, _to_time(times.min()), _to_time(times.max())
-                    )
+                stored = await session.fetchval(STORE_MISSING)
         return int(stored)
 
     async def insert_accepted(

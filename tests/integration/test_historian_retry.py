@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -53,7 +54,7 @@ async def test_copy_whose_connection_is_killed_while_the_server_reads_nothing_en
     url = normalize_url(historian_databases)
     migrate(url)
     connection = Connection(url, "test-killed-copy")
-    session = await connection.open()
+    session: Any = await connection.open()
     start_ms = (time.time_ns() // 1_000_000 // DAY_MS) * DAY_MS
     count = 2_000_000  # more than the sockets of both sides hold
     time_ms = start_ms + np.arange(count)
