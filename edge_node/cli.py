@@ -25,6 +25,11 @@ from proto.sparkplug.topics import NodeId
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 
+_OBJECTS_BEFORE_LOOKING = 50_000
+"""How many more objects there must be before the garbage collector looks at them. Values on their
+way are tuples, a quarter of a million a second on a large plant and never garbage in a cycle: at
+Python's own 700, a fifth of the time went into looking at them."""
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 log = structlog.get_logger(__name__)
@@ -99,6 +104,7 @@ def _building() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(_OBJECTS_BEFORE_LOOKING, *gc.get_threshold()[1:])
         gc.enable()
 
 
