@@ -112,7 +112,10 @@ def varint(number: int) -> bytes:
     """Protobuf's base-128 number, 0 to 2**64-1."""
     if number < 0x4000:
         return _SHORT[number]
-    return _MORE[number & 0x3FFF] + varint(number >> 14)
+    if number < 0x1000_0000:
+        return _MORE[number & 0x3FFF] + _SHORT[number >> 14]
+    more = _MORE[number & 0x3FFF] + _MORE[number >> 14 & 0x3FFF]
+    return more + varint(number >> 28)
 
 
 def quality_field(quality: int) -> bytes:

@@ -10,7 +10,8 @@ from edge_node.drivers.modbus.line import Connect, Line
 from edge_node.drivers.modbus.serial_wire import SerialSettings, open_serial
 from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.modbus.tls_wire import TlsFiles, connect_tls
-from edge_node.drivers.modbus.wire import TracedWire, Wire, connect_tcp
+from edge_node.drivers.modbus.wire import TracedWire, Wire
+from edge_node.drivers.tcp import connect_tcp
 from proto.control.device import ModbusConnection
 
 _Key = tuple[str, str, int, int]

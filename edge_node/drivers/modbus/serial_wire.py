@@ -12,7 +12,7 @@ from typing import Literal
 import serial
 import trio
 
-from edge_node.drivers.modbus.wire import has_input
+from edge_node.drivers.tcp import has_input
 
 _RECEIVE_SIZE = 512
 _BITS_PER_CHARACTER = 11

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import trio
 
-from edge_node.drivers.modbus.wire import has_input, open_stream
-
-_RECEIVE_SIZE = 16_384
+from edge_node.drivers.tcp import RECEIVE_SIZE, has_input, open_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class TlsWire:
 
     async def receive_some(self) -> bytes:
         """Wait for bytes."""
-        return bytes(await self._stream.receive_some(_RECEIVE_SIZE))
+        return bytes(await self._stream.receive_some(RECEIVE_SIZE))
 
     def has_input(self) -> bool:
         """Whether bytes are there."""

@@ -4,8 +4,6 @@ As many questions are on their way as the CPU grants; answers are told by their 
 connection whose question was abandoned is thrown away. Knows nothing of tags.
 """
 
-import os
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -30,14 +28,13 @@ from edge_node.drivers.s7.transport import (
     check_confirmed,
     connect_request,
 )
+from edge_node.drivers.tcp import TcpStream, connect_tcp
 from edge_node.drivers.traffic import Traffic
 from proto.control.s7 import S7Connection
 
 Make = Callable[[int], bytes]
 """Makes a request's frame with the reference it is given."""
 
-_RECEIVE_SIZE = 16_384
-_KEEP_ALIVE_S = 30
 _HIGHEST_REFERENCE = 0xFFFF
 _DISCONNECT = 0x80
 _TYPES = {"pg": 1, "op": 2, "basic": 3}
@@ -63,7 +60,7 @@ class S7Link:
         self._name = f"{connection.host}:{connection.port}"
         self._trace = trace
         self._door = door
-        self._stream: trio.SocketStream | None = None
+        self._stream: TcpStream | None = None
         self._framer = Framer()
         self._received: deque[tuple[int, bytes]] = deque()
         self._reference = 0
@@ -91,7 +88,7 @@ class S7Link:
                 await self._door.enter(timeout_s)
             try:
                 with trio.fail_after(timeout_s):
-                    self._stream = await _open_stream(self._settings.host, self._settings.port)
+                    self._stream = await connect_tcp(self._settings.host, self._settings.port)
                     await self._negotiate(traffic)
             except trio.TooSlowError as exc:
                 raise CannotConnect(f"{self._name} did not connect within {timeout_s:g} s") from exc
@@ -166,7 +163,7 @@ class S7Link:
         self._framer = Framer()
         self._received.clear()
         if stream is not None:
-            stream.socket.close()
+            stream.close()
         if self._door is not None:
             self._door.leave()
 
@@ -250,7 +247,7 @@ class S7Link:
             if self._stream is None:
                 raise DeviceUnreachable(f"{self._name} is not connected")
             try:
-                data = bytes(await self._stream.receive_some(_RECEIVE_SIZE))
+                data = await self._stream.receive_some()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._lost()
             if not data:
@@ -295,22 +292,3 @@ class Links:
 
 def _tsap(text: str) -> int:
     return int(text.replace(".", ""), 16)
-
-
-async def _open_stream(host: str, port: int) -> trio.SocketStream:
-    try:
-        stream = await trio.open_tcp_stream(host, port)
-    except OSError as exc:
-        # trio says only that all attempts failed; why is in the cause, one error an address
-        cause: BaseException | None = exc.__cause__
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[-1]
-        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
-            raise OSError(cause.errno, os.strerror(cause.errno)) from exc
-        raise
-    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, True)
-    if sys.platform == "linux":
-        # between slow polls, firewalls forget connections on which nothing moves
-        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
-        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_KEEPINTVL, _KEEP_ALIVE_S)
-    return stream
