@@ -39,7 +39,7 @@ from edge_node.drivers.modbus.points import Point, compile_points
 from edge_node.pipeline.tags import DeviceTags, GroupPipeline
 from historian.catalogue import read_definitions
 from historian.database import Connection
-from historian.packer import Live, Packer
+from historian.packer import Packer
 from historian.parts import read_columns
 from historian.registry import Registry
 from historian.report import read_report
@@ -48,6 +48,7 @@ from historian.schema.migrate import migrate, normalize_url
 from historian.schema.server import DatabaseServer
 from historian.store import SampleStore
 from historian.tables import Table, make_table
+from historian.values import Bounds, Live
 from proto.control.device import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import (
@@ -215,7 +216,7 @@ async def _fill(url: str, server: DatabaseServer, hours: int) -> int:
         birth = parse(device.birth(start_ms))
         await registry.describe(registry.select_new(read_definitions(topic, birth)))
         device.table = make_table(topic, birth, registry.ids)
-    packer = Packer(oldest_ms=0, ahead_ms=0)
+    packer = Packer(Bounds(0, 0))
     store = SampleStore()
     store.direct_compress = server.direct_compress
     every = round(BATCH_S / STEP_S)

@@ -44,12 +44,12 @@ _USAGE = 2
     type=click.DateTime(["%Y-%m-%d"]),
     default="2000-01-01",
     show_default=True,
-    help="Refuse points with an older time (UTC); 2000 is the least.",
+    help="Refuse points with an older time (UTC); with 1970-01-01 none is too old.",
 )
 @click.option(
     "--accept-ahead",
     "accept_ahead_s",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=1e10),
     default=86_400,
     show_default=True,
     help="Refuse points that are so many seconds ahead of this clock.",

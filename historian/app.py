@@ -30,6 +30,7 @@ from historian.schema.server import DatabaseServer
 from historian.settings import Settings
 from historian.side_tables import SideTables
 from historian.statements import CHECK_SETUP
+from historian.values import Bounds
 from historian.writer import Writer, WriterOptions
 from proto.control.status import HistorianStatus
 from proto.control.topics import acknowledgement_topic, historian_status_topic
@@ -73,7 +74,7 @@ class Historian:
             on_receipts=self._acknowledgements.add,
             options=WriterOptions(lanes=settings.lanes, shared=settings.share is not None),
         )
-        packer = Packer(oldest_ms=settings.oldest_ms, ahead_ms=settings.ahead_ms)
+        packer = Packer(Bounds(settings.oldest_ms, settings.ahead_ms))
         self._ingest = Ingest(
             inbox=self._inbox,
             resolver=self._resolver,

@@ -16,10 +16,11 @@ from historian.complaints import Complaints
 from historian.counters import Counters
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
 from historian.inbox import Inbox, Message
-from historian.packer import Live, Packer, UnknownMetric
+from historian.packer import Packer, UnknownMetric
 from historian.registry import Registry
 from historian.resolve import Head, Note, Path, Release, Resolver
 from historian.rows import Rows
+from historian.values import Live
 from historian.writer import Writer
 from proto import sparkplug_b_pb2 as pb
 from proto.sparkplug.codec import Envelope, open_envelope, parse
@@ -188,14 +189,21 @@ class Ingest:
                 live = Live(release.table, release.head, message.data, message.received_ms)
                 self._live.append((release, live))
                 continue
-            payload = self._parse(message) if release.head is None else release.head
-            if payload is None or isinstance(payload, Envelope):
-                continue
             rows = self._writer.open
             points, refused = rows.points, rows.refused
-            self._packer.pack_known(rows, release.table, payload, message.received_ms)
+            head = release.head
+            try:
+                if isinstance(head, pb.Payload):
+                    self._packer.pack_birth(rows, release.table, head, message.received_ms)
+                else:
+                    head = open_envelope(message.data)
+                    waited = Live(release.table, head, message.data, message.received_ms)
+                    self._packer.pack_waited(rows, waited)
+            except PayloadError as error:
+                self._reject(message, error)
+                continue
             self._count(rows, points, refused, message)
-            self._note_receipt(rows, message, payload)
+            self._note_receipt(rows, message, head)
 
     def _store_live(self) -> None:
         """Pack what the resolver has released, all of it together."""

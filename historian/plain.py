@@ -20,7 +20,7 @@ TRAILER: Final = b"\xff\xff"
 PLAIN_COLUMNS: Final = ("metric_id", "time", "value", "delay")
 
 POSTGRES_EPOCH_MS: Final = 946_684_800_000
-"""2000-01-01, from which PostgreSQL counts microseconds; nothing older is stored."""
+"""2000-01-01, from which PostgreSQL counts microseconds, backwards too."""
 
 _PIECE_ROWS: Final = 4_096
 _POSITION_BITS: Final = 32

@@ -6,6 +6,7 @@ row has every column. The format is that of PostgreSQL's documentation of COPY, 
 
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from historian.acknowledge import Receipt
@@ -33,12 +34,52 @@ _OBJECT_BYTES: Final = 48
 _PIECE_ROWS: Final = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that are stored where they are missing.
+
+    Attributes:
+        plain: numbers of good quality.
+        historical: the same, sent afterwards.
+        full: rows with every column.
+    """
+
+    plain: PlainRows = NO_ROWS
+    historical: PlainRows = NO_ROWS
+    full: Sequence[bytes] = ()
+
+    def __len__(self) -> int:
+        return len(self.plain) + len(self.historical) + len(self.full)
+
+    def split(self) -> tuple["Batch", "Batch"]:
+        """Two parts, none of them empty where there are two rows at least."""
+        if len(self.plain) and len(self) > len(self.plain):
+            return Batch(plain=self.plain), Batch(historical=self.historical, full=self.full)
+        if len(self.historical) and self.full:
+            return Batch(historical=self.historical), Batch(full=self.full)
+        half = len(self) // 2
+        return (
+            Batch(self.plain[:half], self.historical[:half], self.full[:half]),
+            Batch(self.plain[half:], self.historical[half:], self.full[half:]),
+        )
+
+
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """All rows of several batches."""
+    return Batch(
+        join_rows([batch.plain for batch in batches]),
+        join_rows([batch.historical for batch in batches]),
+        [row for batch in batches for row in batch.full],
+    )
+
+
 class Rows:
     """Rows that go to the database together.
 
     Attributes:
         full: rows that are newer than all before of their metric, and not plain.
         staged: full rows that may be there already.
+        late: plain rows that may be there already, each lot with whether it was sent afterwards.
         latest: per metric the newest of the full and staged rows.
         oldest: per metric the time of the oldest of the full rows, milliseconds.
         newest_ms: time of the newest row of all.
@@ -57,6 +98,7 @@ class Rows:
         "fault",
         "full",
         "full_bytes",
+        "late",
         "latest",
         "newest_ms",
         "oldest",
@@ -73,6 +115,7 @@ class Rows:
         self._plain_size = 0
         self.full: list[bytes] = []
         self.staged: list[bytes] = []
+        self.late: list[tuple[PlainRows, bool]] = []
         self.latest: dict[int, bytes] = {}
         self.oldest: dict[int, int] = {}
         self.newest_ms = 0
@@ -104,6 +147,19 @@ class Rows:
         if not staged and (known_ms is None or time_ms < known_ms):
             self.oldest[metric_id] = time_ms
 
+    def add_late(self, rows: PlainRows, *, historical: bool) -> None:
+        """Add rows of good numbers, older than the newest of their metric."""
+        self.late.append((rows, historical))
+        self.staged_bytes += rows.size
+
+    def batch_staged(self) -> Batch:
+        """Everything that may be there already."""
+        return Batch(
+            join_rows([rows for rows, historical in self.late if not historical]),
+            join_rows([rows for rows, historical in self.late if historical]),
+            [*self.staged],
+        )
+
     @property
     def plain(self) -> PlainRows:
         """The plain rows by metric and time."""
@@ -114,7 +170,8 @@ class Rows:
     @property
     def points(self) -> int:
         """How many rows there are."""
-        return self._plain_points + len(self.full) + len(self.staged)
+        late = sum(len(rows) for rows, _ in self.late)
+        return self._plain_points + len(self.full) + len(self.staged) + late
 
     @property
     def live_points(self) -> int:
@@ -154,6 +211,11 @@ def pack_full(
         _NULL if raw is None else _pack_bytes(raw),
     ]
     return b"".join(parts)
+
+
+def read_time(row: bytes) -> int:
+    """Of a row with every column, its time in microseconds from 2000 on; negative before."""
+    return int.from_bytes(row[14:22], "big", signed=True)
 
 
 def _pack_bytes(data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from historian.schema.migrate import normalize_url
 from proto.control.broker import BrokerDocument
 
 OLDEST_ACCEPTED_MS: Final = 946_684_800_000
-"""2000-01-01: clocks that are not set yet show earlier times."""
+"""2000-01-01, unless another is given: clocks that are not set yet show earlier times."""
 AHEAD_ACCEPTED_MS: Final = 86_400_000
 
 
@@ -90,8 +90,8 @@ def read_settings(
         raise ConfigError(
             f"NEXUS_TOPIC_PREFIX is {prefix!r}, expected a topic level without + and #"
         )
-    if oldest_ms < OLDEST_ACCEPTED_MS:
-        raise ConfigError("the oldest time to accept is before 2000-01-01, expected that or later")
+    if oldest_ms < 0:
+        raise ConfigError("the oldest time to accept is before 1970-01-01, expected that or later")
     name = historian_id or environment.get("NEXUS_HISTORIAN_ID") or socket.gethostname()
     if set(name) & set("/+#\x00"):
         raise ConfigError(f"historian id is {name!r}, expected a topic level without / + #")

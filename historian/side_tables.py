@@ -16,7 +16,7 @@ from historian.database import Connection, explain_errors
 from historian.errors import HistorianError
 from historian.plain import PLAIN_COLUMNS, PlainRows, join_rows
 from historian.resolve import Note
-from historian.rows import FULL_COLUMNS, Rows, join_full
+from historian.rows import FULL_COLUMNS, Rows, join_full, read_time
 from historian.statements import INSERT_EVENTS, UPSERT_CURRENT
 
 _PAUSE_S: Final = 0.5
@@ -56,8 +56,8 @@ class SideTables:
         full = self._full
         for metric_id, row in rows.latest.items():
             known = full.get(metric_id)
-            # Batches are not committed in their order. At these places stands the time.
-            if known is None or row[14:22] >= known[14:22]:
+            # Batches are not committed in their order.
+            if known is None or read_time(row) >= read_time(known):
                 full[metric_id] = row
         if self._plain or full:
             self._wake()

@@ -16,6 +16,10 @@ _SAME: Final = " AND ".join(
 CHECK_SETUP: Final = (
     "CREATE TEMP TABLE arriving (LIKE historian.sample INCLUDING DEFAULTS) ON COMMIT DELETE ROWS",
     (
+        "CREATE TEMP TABLE arriving_historical (historical boolean NOT NULL DEFAULT true)"
+        " INHERITS (arriving) ON COMMIT DELETE ROWS"
+    ),
+    (
         "CREATE TEMP TABLE arriving_current"
         " (LIKE historian.current_value INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     ),

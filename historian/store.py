@@ -14,7 +14,7 @@ from historian.database import Connection, explain_errors
 from historian.due import find_made_until
 from historian.errors import BatchRejected
 from historian.plain import NO_ROWS, PLAIN_COLUMNS, PlainRows
-from historian.rows import FULL_COLUMNS, Rows, join_full
+from historian.rows import FULL_COLUMNS, Batch, Rows, join_full
 from historian.statements import (
     COMPRESS_DIRECTLY,
     LOCK_CHECKS,
@@ -76,9 +76,7 @@ class SampleStore:
         # the rowstore, from where a policy moves them together later.
         return self.direct_compress and len(plain) >= _DENSE * max(1, len(plain.newest()))
 
-    async def insert_missing(
-        self, connection: Connection, plain: PlainRows, full: list[bytes]
-    ) -> int:
+    async def insert_missing(self, connection: Connection, batch: Batch) -> int:
         """Store the rows that are not there with the same metric, time and value.
 
         Returns:
@@ -88,21 +86,29 @@ class SampleStore:
             BatchRejected: a row is refused; nothing is stored.
             StorageUnavailable: not now.
         """
+        lots = (
+            ("pg_temp.arriving", PLAIN_COLUMNS, batch.plain, batch.plain.encode()),
+            # What arrives there says of itself that it is historical, and is in the other as well.
+            (
+                "pg_temp.arriving_historical",
+                PLAIN_COLUMNS,
+                batch.historical,
+                batch.historical.encode(),
+            ),
+            ("pg_temp.arriving", FULL_COLUMNS, batch.full, join_full(batch.full)),
+        )
         session = await connection.open()
         with explain_errors("database"):
             async with session.transaction():
-                if len(plain):
-                    await connection.copy("pg_temp.arriving", PLAIN_COLUMNS, plain.encode())
-                if full:
-                    await connection.copy("pg_temp.arriving", FULL_COLUMNS, join_full(full))
+                for table, columns, rows, encoded in lots:
+                    if len(rows):
+                        await connection.copy(table, columns, encoded)
                 if self._shared:
                     await session.execute(LOCK_CHECKS)
                 stored = await session.fetchval(STORE_MISSING)
         return int(stored)
 
-    async def insert_accepted(
-        self, connection: Connection, plain: PlainRows, full: list[bytes]
-    ) -> int:
+    async def insert_accepted(self, connection: Connection, batch: Batch) -> int:
         """Find the rows that the database refuses, and store all others where they are missing.
 
         Returns:
@@ -111,18 +117,18 @@ class SampleStore:
         Raises:
             StorageUnavailable: not now.
         """
-        if not len(plain) and not full:
+        if not len(batch):
             return 0
         try:
-            await self.insert_missing(connection, plain, full)
+            await self.insert_missing(connection, batch)
         except BatchRejected as error:
-            if len(plain) + len(full) == 1:
+            if len(batch) == 1:
                 log.warning("row_refused", reason=str(error))
                 return 1
-            half, half_full = len(plain) // 2, len(full) // 2
-            return await self.insert_accepted(
-                connection, plain[:half], full[:half_full]
-            ) + await self.insert_accepted(connection, plain[half:], full[half_full:])
+            one, two = batch.split()
+            return await self.insert_accepted(connection, one) + await self.insert_accepted(
+                connection, two
+            )
         return 0
 
     async def ensure_days(self, connection: Connection, days: set[int]) -> None:

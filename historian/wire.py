@@ -1,9 +1,9 @@
 """DATA metrics of many payloads → columns, thousands in one go. Pure, and the historian's hot path.
 
-The metrics of DATA messages are nearly all alike: an alias, a time, maybe a data type, one number,
-in this order and nothing else. Those are read by NumPy, one operation for all of them. Everything
-else is marked, and is the business of protobuf's own objects. What a number means is not known
-here: that takes the birth.
+The metrics of DATA messages are nearly all alike: an alias, a time, maybe a data type, maybe that
+it is historical, one number, in this order and nothing else. Those are read by NumPy, one operation
+for all of them. Everything else is marked, and is the business of protobuf's own objects. What a
+number means is not known here: that takes the birth.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 _ALIAS: Final = 0x10
 _TIMESTAMP: Final = 0x18
 _DATATYPE: Final = 0x20
+_IS_HISTORICAL: Final = 0x28
 _INT_VALUE: Final = 0x50
 _LONG_VALUE: Final = 0x58
 _FLOAT_VALUE: Final = 0x65
@@ -60,6 +61,7 @@ class Fields:
         form: INTEGER, FLOAT, DOUBLE or BOOLEAN; OTHER where the rest means nothing.
         alias: of the metric.
         time_ms: its time, 0 where it has none of its own.
+        historical: whether it is sent afterwards.
         whole: the value of an INTEGER or BOOLEAN, unsigned as on the wire.
         real: the value of a FLOAT or DOUBLE.
     """
@@ -67,6 +69,7 @@ class Fields:
     form: Bytes
     alias: Longs
     time_ms: Longs
+    historical: Bools
     whole: Longs
     real: Doubles
 
@@ -98,6 +101,10 @@ def read_fields(metrics: Sequence[bytes]) -> Fields:
     typed = (data[at] == _DATATYPE) & (data[at + 1] < 0x80)
     at += 2 * typed
 
+    flagged = (data[at] == _IS_HISTORICAL) & (data[at + 1] <= 1)
+    historical = flagged & (data[at + 1] == 1)
+    at += 2 * flagged
+
     tag = data[at]
     form = _FORMS[tag]
     word = words[at + 1]
@@ -112,7 +119,7 @@ def read_fields(metrics: Sequence[bytes]) -> Fields:
     with np.errstate(invalid="ignore"):  # a signalling NaN
         single = word.astype("<u4").view("<f4").astype(np.float64)
     real: Doubles = np.where(flat, single, word.view("<f8"))
-    return Fields(np.where(simple, form, np.uint8(OTHER)), alias, time_ms, whole, real)
+    return Fields(np.where(simple, form, np.uint8(OTHER)), alias, time_ms, historical, whole, real)
 
 
 def _read_varints(words: Words, at: Longs) -> tuple[Longs, Longs, Bools]:

@@ -20,8 +20,7 @@ from historian.backoff import Backoff
 from historian.counters import Counters
 from historian.database import Connection
 from historian.errors import BatchRejected, SchemaMismatch, StorageUnavailable
-from historian.plain import NO_ROWS
-from historian.rows import Rows
+from historian.rows import Batch, Rows, join_batches
 from historian.statements import CHECK_SETUP
 from historian.store import SampleStore
 
@@ -54,7 +53,8 @@ class WriterOptions:
 class _Check:
     """Rows to be looked up first, and the live batches that must be committed before."""
 
-    rows: list[bytes]
+    batches: list[Batch]
+    points: int
     size: int
     days: set[int]
     receipts: list[Receipt]
@@ -62,7 +62,8 @@ class _Check:
 
     def join(self, other: "_Check") -> None:
         """Take in a later one."""
-        self.rows += other.rows
+        self.batches += other.batches
+        self.points += other.points
         self.size += other.size
         self.days |= other.days
         self.receipts += other.receipts
@@ -182,10 +183,11 @@ class Writer:
         self._enough.clear()
         done = asyncio.Event()
         self._in_flight[done] = rows
-        if rows.staged:
-            after = set(self._in_flight)
+        if rows.staged_bytes:
+            batch, after = rows.batch_staged(), set(self._in_flight)
+            days, receipts = {*rows.days}, [*rows.receipts]
             self._checks.append(
-                _Check([*rows.staged], rows.staged_bytes, {*rows.days}, [*rows.receipts], after)
+                _Check([batch], len(batch), rows.staged_bytes, days, receipts, after)
             )
             self._check_bytes += rows.staged_bytes
             self._check_ready.set()
@@ -198,12 +200,13 @@ class Writer:
         del self._in_flight[done]
         done.set()
         self._on_commit(rows)
-        if not rows.staged:
+        if not rows.staged_bytes:
             self._on_receipts(rows.receipts)
         await self._tell_settled()
 
     async def _store_live(self, connection: Connection, rows: Rows) -> None:
         attempted = False
+        live = Batch(plain=rows.plain, full=rows.full)
 
         async def store() -> None:
             nonlocal attempted
@@ -213,13 +216,13 @@ class Writer:
             # After a loss nobody knows whether it was committed: then only what is missing goes in.
             again, attempted = attempted, True
             if again:
-                await self.store.insert_missing(connection, rows.plain, rows.full)
+                await self.store.insert_missing(connection, live)
             else:
                 await self.store.copy_new(connection, rows)
 
         async def find_refused() -> None:
             await self.store.ensure_days(connection, rows.days)
-            refused = await self.store.insert_accepted(connection, rows.plain, rows.full)
+            refused = await self.store.insert_accepted(connection, live)
             self._counters.points_dropped += refused
             self._counters.points_stored -= refused  # counted with the batch
 
@@ -246,7 +249,7 @@ class Writer:
     def _take_check(self) -> _Check:
         check = self._checks.popleft()
         most = self._options.check_points
-        while self._checks and len(check.rows) + len(self._checks[0].rows) <= most:
+        while self._checks and check.points + self._checks[0].points <= most:
             check.join(self._checks.popleft())
         if not self._checks:
             self._check_ready.clear()
@@ -254,22 +257,23 @@ class Writer:
 
     async def _store_check(self, connection: Connection, check: _Check) -> None:
         inserted = 0
+        batch = join_batches(check.batches)
 
         async def store() -> None:
             nonlocal inserted
             await self.store.ensure_days(connection, check.days)
-            inserted = await self.store.insert_missing(connection, NO_ROWS, check.rows)
+            inserted = await self.store.insert_missing(connection, batch)
 
         async def find_refused() -> None:
             nonlocal inserted
             await self.store.ensure_days(connection, check.days)
-            refused = await self.store.insert_accepted(connection, NO_ROWS, check.rows)
+            refused = await self.store.insert_accepted(connection, batch)
             self._counters.points_dropped += refused
-            inserted = len(check.rows) - refused
+            inserted = len(batch) - refused
 
         await self._retry(connection, store, find_refused)
         self._counters.points_stored += inserted
-        self._counters.points_duplicate += len(check.rows) - inserted
+        self._counters.points_duplicate += len(batch) - inserted
 
     # Common to both.
 

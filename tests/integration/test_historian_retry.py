@@ -11,7 +11,7 @@ import pytest
 from historian.database import Connection
 from historian.errors import StorageUnavailable
 from historian.plain import PLAIN_COLUMNS, PlainRows
-from historian.rows import Rows
+from historian.rows import Batch, Rows
 from historian.schema.migrate import migrate, normalize_url
 from historian.statements import CHECK_SETUP
 from historian.store import SampleStore
@@ -40,9 +40,9 @@ async def test_large_batch_that_is_tried_again_stores_what_is_missing(
     await store.ensure_days(connection, rows.days)
     await store.copy_new(connection, rows)
     half = rows.plain[: count // 2]
-    assert await store.insert_missing(connection, half, []) == 0
+    assert await store.insert_missing(connection, Batch(half)) == 0
     later = PlainRows(half.metric_id, half.time_ms + 200, half.value, half.sent_ms + 200)
-    assert await store.insert_missing(connection, later, []) == count // 2
+    assert await store.insert_missing(connection, Batch(later)) == count // 2
     await connection.close()
     (found,) = query(historian_databases, "SELECT count(*) AS n FROM historian.sample")
     assert found["n"] == count + count // 2

@@ -88,6 +88,31 @@ async def test_very_old_times_are_stored_like_all_others(
     assert row["value"] == 0.0
 
 
+async def test_times_before_2000_are_stored_where_the_setting_says_so(
+    historian_databases: str, mqtt_broker: MqttBroker, node: Node
+) -> None:
+    async with running(mqtt_broker, historian_databases, oldest_ms=0) as historian:
+        born(node, 5)
+        tell(node, 1.0, 6)
+        tell(node, 2.0, 20 * 365 * DAY_MS)
+        historical = Metric(None, DataType.DOUBLE, 3.0, 4, alias=1, is_historical=True)
+        node.publish(MessageType.DDATA, [historical], "filler")
+        await settled(historian, 4)
+    rows = query(
+        historian_databases,
+        "SELECT round(extract(epoch FROM time) * 1000)::bigint AS at, value FROM historian.sample"
+        " ORDER BY time",
+    )
+    assert [(row["at"], row["value"]) for row in rows] == [
+        (4, 3.0),
+        (5, 0.0),
+        (6, 1.0),
+        (20 * 365 * DAY_MS, 2.0),
+    ]
+    (row,) = query(historian_databases, "SELECT value FROM historian.latest")
+    assert row["value"] == 2.0
+
+
 async def test_point_from_the_future_is_the_latest_only_until_the_next(
     historian_databases: str, mqtt_broker: MqttBroker, node: Node
 ) -> None:

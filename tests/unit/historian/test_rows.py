@@ -2,17 +2,20 @@
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from historian.exact import Columns, to_columns
-from historian.packer import Live, Packer, UnknownMetric
+from historian.packer import Packer, UnknownMetric
 from historian.plain import POSTGRES_EPOCH_MS, PlainRows
-from historian.rows import Rows
+from historian.rows import Batch, Rows, join_batches, read_time
 from historian.tables import Table
+from historian.values import Bounds, Live
 from proto import sparkplug_b_pb2 as pb
 from proto.sparkplug.codec import Metric, Payload, compress, encode_payload, open_envelope, parse
 from proto.sparkplug.datatypes import DataType
@@ -79,6 +82,15 @@ def plain_rows(rows: PlainRows) -> list[Row]:
     return found
 
 
+def late_rows(rows: Rows) -> list[Row]:
+    """Plain rows that may be there already."""
+    return [
+        row._replace(historical=historical)
+        for lot, historical in rows.late
+        for row in plain_rows(lot)
+    ]
+
+
 def table(*datatypes: DataType, first_alias: int = 1, step: int = 1) -> Table:
     metrics = [(100 + index, datatype) for index, datatype in enumerate(datatypes)]
     slots = range(1, len(metrics) + 1)
@@ -88,7 +100,7 @@ def table(*datatypes: DataType, first_alias: int = 1, step: int = 1) -> Table:
 
 def pack_bytes(tags: Table, *payloads: bytes, received_ms: int = NOW, oldest_ms: int = 0) -> Rows:
     rows = Rows()
-    packer = Packer(oldest_ms=oldest_ms, ahead_ms=60_000)
+    packer = Packer(Bounds(oldest_ms, 60_000))
     lives = [Live(tags, open_envelope(data), data, received_ms) for data in payloads]
     for fault in packer.pack_live(rows, lives).values():
         raise fault
@@ -200,45 +212,65 @@ NUMBERS = [
 ]
 
 
+def serialize(metrics: list[tuple[dict[str, object], tuple[str, object] | None]]) -> bytes:
+    payload = pb.Payload(timestamp=AT, seq=1)
+    for fields, value in metrics:
+        added = payload.metrics.add(**fields)
+        if value is not None:
+            setattr(added, *value)
+    return payload.SerializeToString()
+
+
 @given(
     st.lists(
         st.lists(st.tuples(WIRE_METRIC, WIRE_VALUE), min_size=1, max_size=5),
         min_size=1,
         max_size=4,
     ),
+    st.lists(st.sampled_from([0, AT - 1, AT, AT + 4, NOW + 59_000, NOW + 61_000]), min_size=12),
+    st.booleans(),
 )
 def test_by_columns_stores_what_the_careful_way_stores(
     payloads: list[list[tuple[dict[str, object], tuple[str, object] | None]]],
+    latest_ms: list[int],
+    waited: bool,
 ) -> None:
     """However odd the payloads are: the same rows, refusals and faults, and nothing else."""
     by_columns, one_by_one = Rows(), Rows()
     quick, slow = table(*NUMBERS), table(*NUMBERS)
-    packer = Packer(oldest_ms=0, ahead_ms=60_000)
-    wire = []
-    for metrics in payloads:
-        payload = pb.Payload(timestamp=AT, seq=1)
-        for fields, value in metrics:
-            added = payload.metrics.add(**fields)
-            if value is not None:
-                setattr(added, *value)
-        wire.append(payload.SerializeToString())
+    for tags in (quick, slow):
+        tags.latest_ms[1:] = latest_ms[: len(NUMBERS)]
+    packer = Packer(Bounds(0, 60_000))
+    wire = list(map(serialize, payloads))
     lives = [Live(quick, open_envelope(data), data, NOW) for data in wire]
-    faults = packer.pack_live(by_columns, lives)
+    faults: Mapping[int, Exception] = {}
+    if waited:
+        for live in lives:
+            packer.pack_waited(by_columns, live)
+    else:
+        faults = packer.pack_live(by_columns, lives)
     for number, data in enumerate(wire):
         parsed = parse(data)
         if number in faults:
             assert isinstance(faults[number], UnknownMetric)
             before = one_by_one.refused
-            packer.pack_known(Rows(), table(*NUMBERS), parsed, NOW)
+            packer.pack_birth(Rows(), table(*NUMBERS), parsed, NOW)
             one_by_one.refused = before
             continue
-        packer.pack_known(one_by_one, slow, parsed, NOW)
+        packer.pack_birth(one_by_one, slow, parsed, NOW)
+    if waited:
+        assert not len(by_columns.plain)
+        assert not by_columns.full
     stored = plain_rows(by_columns.plain) + list(map(read_row, by_columns.full + by_columns.staged))
+    stored += late_rows(by_columns)
     expected = list(map(read_row, one_by_one.staged))
     assert sorted(map(repr, stored)) == sorted(map(repr, expected))
     assert by_columns.refused == one_by_one.refused
     assert by_columns.transient == one_by_one.transient
     assert by_columns.days == one_by_one.days
+    if waited:
+        assert by_columns.latest == one_by_one.latest
+        assert quick.latest_ms.tolist() == slow.latest_ms.tolist()
 
 
 @given(st.lists(st.binary(max_size=24), min_size=1, max_size=6))
@@ -247,7 +279,7 @@ def test_broken_metrics_are_a_fault_of_the_payload(metrics: list[bytes]) -> None
     data = b"\x08" + bytes((1,)) + b"".join(b"\x12" + bytes((len(m),)) + m for m in metrics)
     rows = Rows()
     live = Live(table(*NUMBERS), open_envelope(data), data, NOW)
-    faults = Packer(oldest_ms=0, ahead_ms=60_000).pack_live(rows, [live])
+    faults = Packer(Bounds(0, 60_000)).pack_live(rows, [live])
     try:
         parse(data)
     except PayloadError:
@@ -272,7 +304,9 @@ def test_of_several_payloads_what_is_not_newer_is_checked() -> None:
     live = [(row.metric_id, row.time_ms - AT) for row in plain_rows(rows.plain)]
     assert live == [(100, 0), (100, 5), (100, 6), (101, 0), (101, 1), (101, 2), (101, 9)]
     staged = [(row.metric_id, row.time_ms - AT) for row in map(read_row, rows.staged)]
-    assert staged == [(101, 0), (100, 3), (100, 5)]
+    assert staged == [(101, 0), (100, 5)]
+    late = [(row.metric_id, row.time_ms - AT) for row in late_rows(rows)]
+    assert late == [(100, 3)]
     assert tags.latest_ms.tolist() == [0, AT + 6, AT + 9]
 
 
@@ -321,7 +355,7 @@ def test_unknown_alias_packs_nothing_of_the_payload() -> None:
         for aliases in ((1, 9), (1, 2))
     ]
     tags = table(DataType.DOUBLE, DataType.DOUBLE)
-    packer = Packer(oldest_ms=0, ahead_ms=60_000)
+    packer = Packer(Bounds(0, 60_000))
     lives = [Live(tags, open_envelope(data), data, NOW) for data in payloads]
     faults = packer.pack_live(rows, lives)
     assert list(faults) == [0]
@@ -343,8 +377,8 @@ def test_birth_packs_what_it_knows_and_counts_the_rest() -> None:
     data = encode_payload(
         Payload(AT, 0, (metric(1, DataType.DOUBLE, 1.0), metric(9, DataType.DOUBLE, 1.0)))
     )
-    packer = Packer(oldest_ms=0, ahead_ms=60_000)
-    packer.pack_known(rows, table(DataType.DOUBLE), parse(data), NOW)
+    packer = Packer(Bounds(0, 60_000))
+    packer.pack_birth(rows, table(DataType.DOUBLE), parse(data), NOW)
     assert (len(rows.staged), rows.refused) == (1, 1)
 
 
@@ -354,8 +388,10 @@ def test_value_that_is_not_newer_is_checked_for_duplicates() -> None:
     again = pack(tags, metric(1, DataType.DOUBLE, 1.0))
     assert (len(again.plain), len(again.staged)) == (0, 1)
     older = pack(tags, metric(1, DataType.DOUBLE, 1.0, AT - 1))
-    assert (len(older.plain), len(older.staged)) == (0, 1)
+    assert (len(older.plain), len(older.staged), len(late_rows(older))) == (0, 0, 1)
     assert older.latest == {}
+    assert older.points == 1
+    assert older.size == older.staged_bytes > 0
 
 
 def test_historical_values_are_checked_and_never_current() -> None:
@@ -366,6 +402,7 @@ def test_historical_values_are_checked_and_never_current() -> None:
     newer.latest_ms[1] = AT + 1
     rows = pack(newer, metric(1, DataType.DOUBLE, 1.0, is_historical=True))
     assert rows.latest == {}
+    assert [(row.time_ms, row.historical) for row in late_rows(rows)] == [(AT, True)]
 
 
 def test_transient_values_are_none_of_our_business() -> None:
@@ -385,9 +422,16 @@ def test_times_that_cannot_be_are_refused_and_neighbours_stored(at: int) -> None
         table(DataType.DOUBLE, DataType.DOUBLE),
         metric(1, DataType.DOUBLE, 1.0),
         metric(2, DataType.DOUBLE, 2.0, at),
+        oldest_ms=POSTGRES_EPOCH_MS,
     )
     assert (rows.points, rows.refused) == (1, 1)
     assert "time is" in rows.fault
+
+
+def test_rows_of_before_2000_are_in_their_order() -> None:
+    rows = [pack(table(DataType.STRING), metric(1, DataType.STRING, "x", at)) for at in (1, AT)]
+    old, new = (read_time(packed.full[0]) for packed in rows)
+    assert old == (1 - POSTGRES_EPOCH_MS) * 1000 < 0 < new
 
 
 def test_time_of_publishing_that_cannot_be_is_replaced_by_that_of_receipt() -> None:
@@ -398,7 +442,7 @@ def test_time_of_publishing_that_cannot_be_is_replaced_by_that_of_receipt() -> N
 def test_rows_of_several_slices_are_in_order_of_metric_and_time() -> None:
     tags = table(DataType.DOUBLE, DataType.DOUBLE)
     rows = Rows()
-    packer = Packer(oldest_ms=0, ahead_ms=60_000)
+    packer = Packer(Bounds(0, 60_000))
     for at in (AT, AT + 300, AT + 70_000):
         metrics = (metric(2, DataType.DOUBLE, -1.0, at), metric(1, DataType.DOUBLE, 1.0, at))
         data = encode_payload(Payload(at, 0, metrics))
@@ -413,7 +457,7 @@ def test_rows_of_several_slices_are_in_order_of_metric_and_time() -> None:
 
 def test_rows_whose_times_go_back_between_slices_are_put_in_order() -> None:
     rows = Rows()
-    packer = Packer(oldest_ms=0, ahead_ms=60_000)
+    packer = Packer(Bounds(0, 60_000))
     for at in (AT + 9, AT):  # two sessions of one metric, between which a clock was set back
         data = encode_payload(Payload(at, 0, (metric(1, DataType.DOUBLE, 1.0, at),)))
         packer.pack_live(rows, [Live(table(DataType.DOUBLE), open_envelope(data), data, NOW)])
@@ -430,3 +474,24 @@ def test_rows_with_and_without_a_time_of_their_own_are_encoded_in_order() -> Non
         (1.0, AT),
         (2.0, None),
     ]
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 0), (0, 1, 1), (1, 0, 1), (1, 1, 1), (5, 0, 0), (0, 0, 3)]
+)
+def test_batch_splits_until_each_row_stands_alone(sizes: tuple[int, int, int]) -> None:
+    def plain(count: int) -> PlainRows:
+        ones = np.ones(count, np.int64)
+        return PlainRows(ones.astype(np.int32), ones, ones.astype(np.float64), ones)
+
+    def take_apart(batch: Batch) -> list[Batch]:
+        if len(batch) == 1:
+            return [batch]
+        one, two = batch.split()
+        assert 0 < len(one) < len(batch)
+        return take_apart(one) + take_apart(two)
+
+    batch = Batch(plain(sizes[0]), plain(sizes[1]), [b"row"] * sizes[2])
+    alone = take_apart(batch)
+    parts = join_batches(alone)
+    assert (len(parts.plain), len(parts.historical), len(parts.full)) == sizes
