@@ -186,7 +186,7 @@ async def _fill(
     with click.progressbar(range(DAYS), label="days", file=sys.stderr) as days:
         for number in days:
             await _fill_day(url, connection, server, today - timedelta(days=number + 1), tags)
-    await _fill_rollups(connection, today)
+    await _fill_rollups(connection, server, today)
     await connection.execute("ANALYZE")
 
 
@@ -227,7 +227,15 @@ async def _fill_day(
     await lane.close()
 
 
-async def _fill_rollups(connection: "asyncpg.Connection[asyncpg.Record]", today: date) -> None:
+async def _fill_rollups(
+    connection: "asyncpg.Connection[asyncpg.Record]", server: DatabaseServer, today: date
+) -> None:
+    if server.continuous_aggregates:
+        for step in ("1m", "15m", "1h", "1d"):
+            await connection.execute(
+                f"CALL refresh_continuous_aggregate('historian.rollup_{step}_parts', NULL, NULL)"
+            )
+        return
     for number in range(DAYS):
         low = datetime.combine(today - timedelta(days=number + 1), datetime.min.time(), UTC)
         await connection.execute(

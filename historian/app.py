@@ -163,6 +163,7 @@ class Historian:
                 await asyncio.sleep(backoff.fail())
             else:
                 self._writer.store.direct_compress = server.direct_compress
+                self._rollups.are_continuous = server.continuous_aggregates
                 log.info(
                     "database_ready",
                     edition=server.edition,
@@ -170,6 +171,7 @@ class Historian:
                     timescaledb=server.timescale,
                     samples=server.samples_are,
                     direct_compress=server.direct_compress,
+                    continuous_aggregates=server.continuous_aggregates,
                 )
                 return
 

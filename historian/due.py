@@ -1,22 +1,12 @@
 """Which buckets of which metrics have to be made, and which of them have ended. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 STEPS_MS: Final = (60_000, 900_000, 3_600_000, 86_400_000)
 """A minute, a quarter of an hour, an hour, a day."""
 MOST_BUCKETS: Final = 1_500
 """Of one metric and step in one go; a longer past is made up piece by piece."""
-
-
-GRACE_MS: Final = 5_000
-"""Buckets are made so long after their end: most of what is on its way has arrived by then."""
-
-
-def find_made_until(now_ms: int) -> int:
-    """Begin of the first minute that may have no bucket yet: all before it may have theirs."""
-    until_ms = now_ms - GRACE_MS
-    return until_ms - until_ms % STEPS_MS[0]
 
 
 class Span(NamedTuple):
@@ -27,16 +17,21 @@ class Span(NamedTuple):
     high_ms: int
 
 
-def split_span(span: Span, step_ms: int, until_ms: int) -> list[Span]:
-    """The buckets that a time falls into and that ended before ``until_ms``, in pieces."""
-    low_ms = span.low_ms - span.low_ms % step_ms
-    end_ms = min(until_ms, span.high_ms + step_ms)
-    end_ms -= end_ms % step_ms
+def split_spans(spans: Iterable[Span], step_ms: int, until_ms: int) -> Iterator[Span]:
+    """The buckets that times fall into and that ended before ``until_ms``: each once, in pieces."""
+    joined: list[Span] = []
+    for metric_id, low_ms, high_ms in sorted(spans):
+        begin_ms = low_ms - low_ms % step_ms
+        end_ms = min(until_ms, high_ms + step_ms)
+        end_ms -= end_ms % step_ms
+        if joined and joined[-1].metric_id == metric_id and begin_ms <= joined[-1].high_ms:
+            end_ms = max(end_ms, joined[-1].high_ms)
+            begin_ms = joined.pop().low_ms
+        joined.append(Span(metric_id, begin_ms, end_ms))
     piece_ms = MOST_BUCKETS * step_ms
-    return [
-        Span(span.metric_id, at_ms, min(at_ms + piece_ms, end_ms))
-        for at_ms in range(low_ms, end_ms, piece_ms)
-    ]
+    for metric_id, begin_ms, end_ms in joined:
+        for at_ms in range(begin_ms, end_ms, piece_ms):
+            yield Span(metric_id, at_ms, min(at_ms + piece_ms, end_ms))
 
 
 class DueBuckets:

@@ -33,6 +33,19 @@ CHECK_SETUP: Final = (
 
 COMPRESS_DIRECTLY: Final = "SET LOCAL timescaledb.enable_direct_compress_copy = on"
 
+COMPRESS_LATER: Final = "SET LOCAL timescaledb.enable_direct_compress_copy = off"
+
+BEGIN_LIVE: Final = "SELECT historian.begin_live()"
+
+KEEP_FROM_AGGREGATES: Final = """
+    SELECT set_config('timescaledb.skip_cagg_invalidation', 'on', true)
+    WHERE to_regclass('historian.rollup_1m_parts') IS NOT NULL
+"""
+"""What is noted in historian.rollup_due is none of the continuous aggregates' business: they would
+read all metrics again for it."""
+
+SETTLED_UNTIL: Final = "SELECT historian.settled_until()"
+
 LOCK_CHECKS: Final = "SELECT pg_advisory_xact_lock(hashtext('historian.check'))"
 """All historians of a share get every birth: one after the other looks what is there already."""
 
@@ -83,22 +96,30 @@ NOTE_LATE: Final = """
 """
 
 READ_DUE: Final = """
-    SELECT d.metric_id, d.low, next.time AS high, d.due_ids
+    SELECT d.metric_id, d.step, d.low, d.high AS newest, next.time AS high, d.due_ids
     FROM (
-        SELECT metric_id, min(low) AS low, max(high) AS high, array_agg(due_id) AS due_ids
+        SELECT metric_id, step, min(low) AS low, max(high) AS high, array_agg(due_id) AS due_ids
         FROM (
-            SELECT * FROM historian.rollup_due WHERE low < $1 ORDER BY due_id LIMIT $2
+            SELECT * FROM historian.rollup_due
+            WHERE low < $1 AND (step IS NULL OR low + step <= $1)
+            ORDER BY due_id LIMIT $2
         ) AS oldest
-        GROUP BY metric_id
+        GROUP BY metric_id, step
     ) AS d
     LEFT JOIN LATERAL (
         SELECT s.time FROM historian.sample AS s
-        WHERE s.metric_id = d.metric_id AND s.time > d.high
+        WHERE d.step IS NULL AND s.metric_id = d.metric_id AND s.time > d.high
         ORDER BY s.time LIMIT 1
     ) AS next ON true
     ORDER BY d.metric_id
 """
 """A value holds until the next sample: up to there buckets are others now."""
+
+KEEP_DUE: Final = """
+    INSERT INTO historian.rollup_due (metric_id, step, low, high)
+    SELECT * FROM unnest($1::integer[], $2::interval[], $3::timestamptz[], $4::timestamptz[])
+    ON CONFLICT (metric_id, step, low) WHERE step IS NOT NULL DO NOTHING
+"""
 
 FORGET_DUE: Final = "DELETE FROM historian.rollup_due WHERE due_id = ANY ($1::bigint[])"
 

@@ -4,19 +4,21 @@ What is copied is new; what may be there already, and what is tried again after 
 nobody knows the outcome, goes in where it is missing. Knows no lanes and no retries.
 """
 
-import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
 
 from historian.database import Connection, explain_errors
-from historian.due import find_made_until
 from historian.errors import BatchRejected
-from historian.plain import NO_ROWS, PLAIN_COLUMNS, PlainRows
+from historian.late import find_spans, split_late
+from historian.plain import PLAIN_COLUMNS, PlainRows
 from historian.rows import FULL_COLUMNS, Batch, Rows, join_full
 from historian.statements import (
+    BEGIN_LIVE,
     COMPRESS_DIRECTLY,
+    COMPRESS_LATER,
+    KEEP_FROM_AGGREGATES,
     LOCK_CHECKS,
     NOTE_LATE,
     STORE_MISSING,
@@ -46,30 +48,39 @@ class SampleStore:
         self.direct_compress = False
 
     async def copy_new(self, connection: Connection, rows: Rows) -> None:
-        """Store the live rows of a batch.
+        """Store the live rows of a batch, and note which rollups those touch that come late.
 
         Raises:
             BatchRejected: a row is refused; nothing is stored.
             StorageUnavailable: not now, and whether anything is stored is not known.
         """
-        # By metric and time: an index is walked in order, and the columnstore has little to sort.
-        plain, full = rows.plain, rows.full
-        direct = self._is_dense(plain)
-        late = find_late(rows, time.time_ns() // 1_000_000)
-        if not full and not direct and not late:
-            await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
-            return
         session = await connection.open()
         with explain_errors("database"):
             async with session.transaction():
-                if full:
-                    await connection.copy("historian.sample", FULL_COLUMNS, join_full(full))
-                if direct:
-                    await session.execute(COMPRESS_DIRECTLY)
-                if len(plain):
-                    await connection.copy("historian.sample", PLAIN_COLUMNS, plain.encode())
+                made = await session.fetchval(BEGIN_LIVE)
+                in_time, late = split_late(rows, int(made.timestamp() * 1000))
+                await self._copy(connection, in_time)
                 if late:
-                    await session.execute(NOTE_LATE, *zip(*late, strict=True))
+                    await session.execute(KEEP_FROM_AGGREGATES)
+                    if self.direct_compress:
+                        await session.execute(COMPRESS_LATER)
+                    await self._copy(connection, late)
+                    spans = [
+                        (metric_id, _to_time(low_ms), _to_time(high_ms))
+                        for metric_id, (low_ms, high_ms) in find_spans(late).items()
+                    ]
+                    await session.execute(NOTE_LATE, *zip(*spans, strict=True))
+
+    async def _copy(self, connection: Connection, rows: Batch) -> None:
+        # By metric and time: an index is walked in order, and the columnstore has little to sort.
+        if rows.full:
+            await connection.copy("historian.sample", FULL_COLUMNS, join_full(rows.full))
+        if not len(rows.plain):
+            return
+        if self._is_dense(rows.plain):
+            session = await connection.open()
+            await session.execute(COMPRESS_DIRECTLY)
+        await connection.copy("historian.sample", PLAIN_COLUMNS, rows.plain.encode())
 
     def _is_dense(self, plain: PlainRows) -> bool:
         # A batch of the columnstore holds one metric: few rows each would take more room than in
@@ -100,6 +111,7 @@ class SampleStore:
         session = await connection.open()
         with explain_errors("database"):
             async with session.transaction():
+                await session.execute(KEEP_FROM_AGGREGATES)
                 for table, columns, rows, encoded in lots:
                     if len(rows):
                         await connection.copy(table, columns, encoded)
@@ -153,29 +165,6 @@ class SampleStore:
     def forget_days(self) -> None:
         """A partition may have been dropped behind our back."""
         self._days.clear()
-
-
-def find_late(rows: Rows, now_ms: int) -> list[tuple[int, datetime, datetime]]:
-    """Of live rows, those whose rollups may have been made already: metric, oldest, newest.
-
-    Live rows are seldom so late; where none is, this costs one look at the times.
-    """
-    made_ms = find_made_until(now_ms)
-    times = rows.plain.time_ms
-    late = rows.plain[times < made_ms] if len(times) and times.min() < made_ms else NO_ROWS
-    oldest = late.oldest()
-    found = dict(
-        zip(
-            oldest.metric_id.tolist(),
-            zip(oldest.time_ms.tolist(), late.newest().time_ms.tolist(), strict=True),
-            strict=True,
-        )
-    )
-    for metric_id, time_ms in rows.oldest.items():
-        if time_ms < made_ms:
-            low_ms, high_ms = found.get(metric_id, (time_ms, time_ms))
-            found[metric_id] = min(low_ms, time_ms), max(high_ms, made_ms)
-    return [(metric_id, _to_time(low), _to_time(high)) for metric_id, (low, high) in found.items()]
 
 
 def _to_time(time_ms: int) -> datetime:

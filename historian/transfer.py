@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from historian.errors import BatchRejected, StorageUnavailable
-from historian.statements import STORE_MISSING
+from historian.statements import KEEP_FROM_AGGREGATES, STORE_MISSING
 
 COLUMNS: Final = (
     "time",
@@ -160,6 +160,7 @@ def store_rows(url: str, statement: str, feed: Callable[[psycopg.Copy], None]) -
             found = cursor.rowcount
             cursor.execute("ANALYZE arriving")
             cursor.execute(_DAYS)
+            cursor.execute(KEEP_FROM_AGGREGATES)
             new = cursor.execute(STORE_MISSING.encode()).fetchone()
             return found, 0 if new is None else int(new[0])
     except (psycopg.DataError, psycopg.IntegrityError) as error:

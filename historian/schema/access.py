@@ -23,7 +23,7 @@ _GRANTS: Final[Mapping[Access, tuple[str, ...]]] = {
         "GRANT INSERT ON historian.sample, historian.event TO {role}",
         "GRANT INSERT, UPDATE ON historian.metric TO {role}",
         "GRANT INSERT, DELETE ON historian.rollup_due TO {role}",
-        "GRANT INSERT, UPDATE ON historian.current_value, historian.rollup TO {role}",
+        "GRANT INSERT, UPDATE ON historian.current_value, historian.rollup_kept TO {role}",
         "GRANT EXECUTE ON FUNCTION historian.ensure_day(date) TO {role}",
         "GRANT EXECUTE ON FUNCTION historian.apply_retention() TO {role}",
     ),

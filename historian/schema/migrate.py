@@ -118,14 +118,21 @@ def _describe(connection: psycopg.Connection, has_timescale: bool) -> DatabaseSe
     version = _format_version(connection.info.server_version)
     row = connection.execute(
         "SELECT extversion, current_setting('timescaledb.license', true),"
-        " current_setting('timescaledb.enable_direct_compress_copy', true)"
+        " current_setting('timescaledb.enable_direct_compress_copy', true),"
+        " to_regclass('historian.rollup_1m_parts') IS NOT NULL"
         " FROM pg_extension WHERE extname = 'timescaledb'"
     ).fetchone()
     if not has_timescale or row is None:
         return DatabaseServer("postgresql", version)
     if row[1] != "timescale":
         return DatabaseServer("timescaledb-apache", version, row[0])
-    return DatabaseServer("timescaledb", version, row[0], direct_compress=row[2] is not None)
+    return DatabaseServer(
+        "timescaledb",
+        version,
+        row[0],
+        direct_compress=row[2] is not None,
+        continuous_aggregates=row[3],
+    )
 
 
 def _format_version(number: int) -> str:

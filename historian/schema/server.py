@@ -17,12 +17,14 @@ class DatabaseServer:
         postgres: version of PostgreSQL, such as ``17.2``.
         timescale: version of TimescaleDB, where there is one.
         direct_compress: whether COPY can write the columnstore straight away.
+        continuous_aggregates: whether the server makes the rollups of what comes in time.
     """
 
     edition: Edition
     postgres: str
     timescale: str | None = None
     direct_compress: bool = False
+    continuous_aggregates: bool = False
 
     @property
     def samples_are(self) -> str:

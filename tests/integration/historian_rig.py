@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
@@ -14,6 +15,7 @@ from psycopg.rows import dict_row
 
 from deploy.local.broker import MqttBroker
 from historian.app import Historian
+from historian.rollups import Rollups
 from historian.schema.migrate import normalize_url
 from historian.settings import Settings
 from proto.control.broker import BrokerDocument
@@ -140,6 +142,30 @@ async def settled(historian: Historian, points: int) -> None:
         lambda: counters.points_stored + counters.points_duplicate >= points,
         f"{points} points (now {counters})",
     )
+
+
+def pause_policies(url: str) -> None:
+    """Have continuous aggregates refreshed when the test says so, and not otherwise."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "DO $$ BEGIN IF to_regclass('historian.rollup_1m_parts') IS NOT NULL THEN"
+            " PERFORM alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
+            " WHERE proc_name = 'policy_refresh_continuous_aggregate'; END IF; END $$"
+        )
+
+
+async def roll_up(url: str, rollups: Rollups, until_ms: int) -> None:
+    """Have the buckets made that ended by then, whoever makes them on this server."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        parts = [f"historian.rollup_{step}_parts" for step in ("1m", "15m", "1h", "1d")]
+        found = connection.execute("SELECT to_regclass(%s)", [parts[0]]).fetchone()
+        if found == (None,):
+            await rollups.make(until_ms)
+            return
+        rollups.are_continuous = True
+        for part in parts:
+            refresh = f"CALL refresh_continuous_aggregate('{part}', NULL, %s::timestamptz)"
+            connection.cursor().execute(refresh, [datetime.fromtimestamp(until_ms / 1000, UTC)])
 
 
 def query(url: str, statement: str, *arguments: object) -> list[dict[str, Any]]:

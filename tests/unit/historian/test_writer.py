@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from historian.acknowledge import Receipt
 from historian.counters import Counters
 from historian.database import Connection
 from historian.rows import Rows
+from historian.statements import BEGIN_LIVE
 from historian.writer import Writer, WriterOptions
 from proto.sparkplug.topics import NodeId
 
@@ -43,8 +45,10 @@ class Database:
     async def execute(self, statement: str, *arguments: object) -> None:
         del statement, arguments
 
-    async def fetchval(self, statement: str, *arguments: object) -> int:
-        del statement, arguments
+    async def fetchval(self, statement: str, *arguments: object) -> int | datetime:
+        del arguments
+        if statement == BEGIN_LIVE:
+            return datetime.fromtimestamp(0, UTC)
         await self.answers.wait()
         self.looked_up += 1
         return 0
