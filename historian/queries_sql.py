@@ -50,17 +50,11 @@ SAMPLES: Final = f"""
 """  # noqa: S608  # column names of ours
 
 AT: Final = f"""
-    SELECT m.datatype, one.*
+    SELECT m.datatype, {_SAMPLE_COLUMNS}
     FROM historian.metric AS m
-    CROSS JOIN LATERAL (
-        SELECT {_SAMPLE_COLUMNS}
-        FROM historian.sample AS s
-        WHERE s.metric_id = m.metric_id AND s.time <= $2
-        ORDER BY s.time DESC
-        LIMIT 1
-    ) AS one
+    CROSS JOIN LATERAL historian.last_sample(m.metric_id, $2) AS s
     WHERE m.metric_id = ANY ($1::integer[])
-    ORDER BY one.time DESC
+    ORDER BY s.time DESC
     LIMIT 1
 """  # noqa: S608  # column names of ours
 
@@ -142,6 +136,11 @@ AGGREGATES: Final = Mode(
     ),
     ("interval",),
 )
+FIGURES: Final = {
+    **{name: name for name in AGGREGATES.columns[1:]},
+    "range": "max - min",
+}
+"""What `filled` takes as an aggregate, as expressions over the columns of `aggregates`."""
 FILLED: Final = Mode("filled", ("bucket", "value", "is_filled"), ("interval", "text", "text"))
 COUNTER: Final = Mode("counter_increase", ("bucket", "increase", "resets"), ("interval", "float8"))
 CHANGES: Final = Mode("changes", ("at", "value", "text", "quality"), ("float8",))

@@ -110,6 +110,31 @@ def test_counter_that_begins_again_is_counted_on(database: str) -> None:
     assert [row["increase"] for row in rows] == [5 + 8 + 5]
 
 
+def test_counter_goes_on_from_its_last_good_reading(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO historian.metric (group_name, edge, device, name, datatype)"
+            " VALUES ('plant', 'line-1', 'filler', 'doubtful', 'Double')"
+        )
+        put(connection, "doubtful", [(-10, 1000.0), (10, 1003.0)])
+        connection.execute(
+            "INSERT INTO historian.sample (time, metric_id, value, quality)"
+            " VALUES (%s, historian.metric_of('filler', 'doubtful'), 0, 0)",
+            (START - timedelta(minutes=5),),
+        )
+    rows = ask(database, "counter_increase", "doubtful", START, END, timedelta(hours=1))
+    assert [(row["increase"], row["resets"]) for row in rows] == [(3, 0)]
+
+
+def test_metrics_below_a_uns_path_are_found_and_no_others(database: str) -> None:
+    rows = query(database, "SELECT name FROM historian.metrics_under('acme/filler')")
+    assert {row["name"] for row in rows} == {"level", "counter", "silent"}
+    rows = query(database, "SELECT name FROM historian.metrics_under('acme/filler/level')")
+    assert [row["name"] for row in rows] == ["level"]
+    assert query(database, "SELECT name FROM historian.metrics_under('acme/fill')") == []
+    assert query(database, "SELECT name FROM historian.metrics_under('acme/_iller')") == []
+
+
 def test_envelope_keeps_extremes_within_its_budget(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(

@@ -143,16 +143,10 @@ async def list_buckets(history: History, asked: models.BucketsQuery) -> dict[str
     series = []
     names = list(dict.fromkeys(asked.aggregate))
     for metric in await _find(history, asked, rows_each=_steps(asked)):
-        tables = [
-            await history.read_mode(
-                queries.FILLED, metric, asked.low, asked.end, asked.step, name, asked.fill
-            )
-            for name in names
-        ]
-        rows = [
-            [_ms(cells[0][0]), *(value_to_json(cell[1]) for cell in cells)]
-            for cells in zip(*tables, strict=True)
-        ]
+        found = await history.read_figures(
+            metric, asked.low, asked.end, asked.step, names=names, fill=asked.fill
+        )
+        rows = [[_ms(row[0]), *(value_to_json(cell) for cell in row[1:])] for row in found]
         series.append(_series(metric, ["bucket_ms", *names], rows))
     return {"series": series}
 
