@@ -28,6 +28,13 @@ class Ceiling:
     one_connection: float
     two_connections: float
 
+    def mean(self, other: "Ceiling") -> "Ceiling":
+        """The mean of two measurements."""
+        return Ceiling(
+            (self.one_connection + other.one_connection) / 2,
+            (self.two_connections + other.two_connections) / 2,
+        )
+
 
 async def measure(
     url: str, metrics: int, seconds: float, *, direct_compress: bool = False

@@ -21,7 +21,7 @@ listener {port} {host}
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
-max_queued_messages 0
+max_queued_messages {queue}
 max_inflight_messages 0
 log_type error
 log_type warning
@@ -46,13 +46,19 @@ class MqttBroker:
     Attributes:
         host: address it listens on.
         port: TCP port.
+
+    Args:
+        queue: messages that mosquitto keeps for a client that does not keep up; 0 for all of them.
     """
 
-    def __init__(self, folder: Path, *, kind: BrokerKind | None = None, port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, kind: BrokerKind | None = None, port: int = 0, queue: int = 0
+    ) -> None:
         self.kind: BrokerKind = kind or choose_broker()
         self.host = LOOPBACK
         self.port = port or find_free_port()
         self._folder = folder
+        self._queue = queue
         self._process: Process | None = None
 
     @property
@@ -105,7 +111,7 @@ class MqttBroker:
         if program is None:
             raise ProcessError("broker: mosquitto is not installed, expected it on PATH")
         conf = self._folder / "mosquitto.conf"
-        conf.write_text(_MOSQUITTO_CONF.format(port=self.port, host=self.host))
+        conf.write_text(_MOSQUITTO_CONF.format(port=self.port, host=self.host, queue=self._queue))
         if os.geteuid() == 0:
             # Without this mosquitto changes to its own account, which may not read the file.
             with conf.open("a") as file:

@@ -95,33 +95,6 @@ async def test_killed_database_that_comes_back_lacks_nothing(
     assert row == {"n": (payloads + 1) * METRICS, "different": (payloads + 1) * METRICS}
 
 
-async def test_killed_connections_neither_lose_nor_double(
-    historian_databases: str, mqtt_broker: MqttBroker, node: Node
-) -> None:
-    payloads = 300
-    async with running(mqtt_broker, historian_databases) as historian:
-        at = now_ms() - payloads
-        node.birth()
-        node.publish(MessageType.DBIRTH, metrics(at, named=True), DEVICE)
-        for number in range(1, payloads + 1):
-            node.publish(MessageType.DDATA, metrics(at + number, value=number), DEVICE)
-            if number % 30 == 0:
-                await asyncio.sleep(0.02)
-                query(
-                    historian_databases,
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name LIKE 'nexus-historian-%%'"
-                    " AND datname = current_database()",
-                )
-        await settled(historian, (payloads + 1) * METRICS)
-    (row,) = query(
-        historian_databases,
-        "SELECT count(*) AS n, count(DISTINCT (metric_id, time)) AS different"
-        " FROM historian.sample",
-    )
-    assert row == {"n": (payloads + 1) * METRICS, "different": (payloads + 1) * METRICS}
-
-
 async def test_database_that_is_away_at_the_start_is_waited_for(
     server: EmbeddedServer, mqtt_broker: MqttBroker, node: Node
 ) -> None:

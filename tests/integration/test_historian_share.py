@@ -88,6 +88,32 @@ async def test_member_that_joins_learns_the_births_before_it_stores(
                 await until(lambda: count(postgres_url) == 22 * METRICS)
 
 
+async def test_member_that_leaves_takes_nothing_with_it(
+    historian_databases: str, mqtt_broker: MqttBroker
+) -> None:
+    url, payloads = historian_databases, 600
+    with edge_node(mqtt_broker) as node:
+        async with running(mqtt_broker, url, historian_id="a", share="h", protocol="5") as stays:
+            async with running(mqtt_broker, url, historian_id="b", share="h", protocol="5") as goes:
+                at = now_ms() - payloads - 10
+                birth(node, at)
+                await until(lambda: goes.counters.points_received > 0, "the birth")
+                for number in range(1, payloads + 1):
+                    data(node, at + number)
+                    if number == payloads // 3:
+                        await until(lambda: goes.counters.points_stored > 0, "a share")
+                    elif number > payloads // 3 and number % 10 == 0:
+                        await asyncio.sleep(0)  # it is told to stop with data under way to it
+                        if number == payloads // 2:
+                            break
+            for number in range(payloads // 2 + 1, payloads + 1):
+                data(node, at + number)
+            total = (payloads + 1) * METRICS
+            await until(lambda: count(url) >= total)
+            assert goes.counters.points_dropped == stays.counters.points_dropped == 0
+    assert count(url) == total
+
+
 async def test_killed_member_leaves_the_others_to_go_on(
     postgres_url: str, mqtt_broker: MqttBroker, tmp_path: Path
 ) -> None:
