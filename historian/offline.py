@@ -11,13 +11,15 @@ from types import ModuleType
 
 import click
 
+from historian.descriptions import find_file
 from historian.errors import ConfigError, HistorianError
 from historian.report import MOST_BYTES, describe_report, read_report
 from historian.schema.access import Access
 from historian.schema.migrate import give_access
 from historian.schema.migrate import migrate as bring_up_to_date
+from historian.selection import Selection
 from historian.settings import read_database_url
-from historian.transfer import Selection, count_samples, export_csv, import_csv
+from historian.transfer import count_samples, export_csv, import_csv
 
 _USAGE = 2
 _PARQUET = ".parquet"
@@ -111,7 +113,9 @@ def report(as_json: bool, limit: int, exact: bool) -> None:
 def export(file: Path, pattern: str, low: datetime | None, high: datetime | None) -> None:
     """Write samples to a CSV file, or to Parquet when it is called *.parquet.
 
-    Metrics are chosen by a pattern with % and _ as in SQL. Parquet needs the extra "parquet".
+    Metrics are chosen by a pattern with % and _ as in SQL. What they are (unit, limits and so on)
+    goes into a second CSV, samples.metrics.csv beside samples.csv, or into the schema of the
+    Parquet, which needs the extra "parquet".
     """
     selection = Selection(
         pattern,
@@ -126,15 +130,20 @@ def export(file: Path, pattern: str, low: datetime | None, high: datetime | None
             if parquet is not None:
                 parquet.export_parquet(url, selection, file, bar.update)
             else:
-                with file.open("wb") as output:
-                    export_csv(url, selection, output, bar.update)
-    click.echo(f"{count:,} samples in {file}", err=True)
+                export_csv(url, selection, file, bar.update)
+    beside = None if parquet is not None else find_file(file)
+    told = "" if beside is None else f", their metrics in {beside}"
+    click.echo(f"{count:,} samples in {file}{told}", err=True)
 
 
 @click.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_(file: Path) -> None:
-    """Store the samples of an exported file; those that are there already are left out."""
+    """Store the samples of an exported file; those that are there already are left out.
+
+    Units, limits and descriptions come along where the database does not know them: from the
+    second file beside a CSV, or from the Parquet.
+    """
     with _told():
         url = read_database_url()
         parquet = _load_parquet() if file.suffix == _PARQUET else None
@@ -143,8 +152,7 @@ def import_(file: Path) -> None:
             if parquet is not None:
                 found, new = parquet.import_parquet(url, file, bar.update)
             else:
-                with file.open("rb") as source:
-                    found, new = import_csv(url, source, bar.update)
+                found, new = import_csv(url, file, bar.update)
     click.echo(f"{found:,} samples read, {new:,} of them new", err=True)
 
 

@@ -1,6 +1,10 @@
-"""Samples ⇄ Parquet, batch by batch: the same rows as the CSV, typed. Needs pyarrow, an extra."""
+"""Samples ⇄ Parquet, batch by batch: the same rows as the CSV, typed. Needs pyarrow, an extra.
+
+What the metrics are (unit, description, limits) is JSON in the schema, under ``nexus.metrics``.
+"""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg.rows import tuple_row
 
+from historian.descriptions import export_json
 from historian.errors import BatchRejected
-from historian.transfer import COLUMNS, Selection, connect, fill, select_samples, store_rows
+from historian.selection import Selection, fill
+from historian.transfer import COLUMNS, connect, select_samples, store_rows
 
+METRICS_KEY: Final = b"nexus.metrics"
 _BATCH_ROWS: Final = 5_000
 _GROUP_ROWS: Final = 100_000
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
@@ -49,11 +56,11 @@ def export_parquet(
     Raises:
         StorageUnavailable: the database does not answer.
     """
-    with (
-        connect(url) as connection,
-        pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
-    ):
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect(url))
         connection.execute("SET timezone = 'UTC'")
+        schema = SCHEMA.with_metadata({METRICS_KEY: export_json(connection, selection)})
+        writer = stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd"))
         # A cursor of the server: rows come as they are asked for.
         with connection.cursor("export", row_factory=tuple_row) as cursor:
             cursor.execute(fill(select_samples(json_as="s.json::text"), selection))
@@ -94,13 +101,19 @@ def import_parquet(url: str, file: Path, progress: Callable[[int], None]) -> tup
             found = ", ".join(source.schema_arrow.names)[:80]
             raise BatchRejected(f"import: the columns are {found}, expected an export's")
 
+        told = source.schema_arrow.metadata or {}
+        metrics = told.get(METRICS_KEY)
+
         def feed(copy: psycopg.Copy) -> None:
             for batch in source.iter_batches(batch_size=_BATCH_ROWS):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     copy.write_row(row)
                 progress(batch.num_rows)
 
-        return store_rows(url, "COPY incoming ({columns}) FROM STDIN", feed)
+        statement = "COPY incoming ({columns}) FROM STDIN"
+        return store_rows(
+            url, statement, feed, None if metrics is None else metrics.decode(errors="replace")
+        )
 
 
 def count_rows(file: Path) -> int:

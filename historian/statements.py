@@ -62,8 +62,9 @@ INSERT_MISSING: Final = f"""
             OFFSET 0
         ) AS found
     )
-    INSERT INTO historian.sample ({_COLUMNS})
-    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes) {_FROM_ARRIVING}
+    INSERT INTO historian.sample ({_SAMPLE_COLUMNS})
+    SELECT DISTINCT ON (a.metric_id, a.time, a.value, a.text, a.json, a.bytes)
+        {_SAMPLE_FROM_ARRIVING}
     FROM arriving AS a
     WHERE NOT EXISTS (
         SELECT FROM there AS s WHERE s.metric_id = a.metric_id AND s.time = a.time AND {_SAME}

@@ -1,18 +1,20 @@
 """Samples ⇄ CSV, streamed: what one historian exports, another imports, as often as one likes.
 
-The file has names instead of ids, so it stands on its own. What is there already (same metric, time
-and value) is not stored again.
+The file has names instead of ids, and another beside it tells what the metrics are, so that they
+stand on their own. What is there already (same metric, time and value) is not stored again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Final
 
 import psycopg
 from psycopg import sql
 
+from historian import descriptions
 from historian.errors import BatchRejected, StorageUnavailable
+from historian.selection import Selection, fill
 from historian.statements import KEEP_FROM_AGGREGATES, STORE_MISSING
 
 COLUMNS: Final = (
@@ -42,11 +44,6 @@ _STAGE: Final = (
     " value float8, text text, json jsonb, bytes bytea, quality smallint NOT NULL,"
     " sent timestamptz, historical boolean NOT NULL) ON COMMIT DROP"
 )
-_NEW_METRICS: Final = """
-    INSERT INTO historian.metric (group_name, edge, device, name, datatype)
-    SELECT DISTINCT group_name, edge, device, metric, datatype FROM incoming
-    ON CONFLICT (group_name, edge, coalesce(device, ''), name, datatype) DO NOTHING
-"""
 _ARRIVE: Final = """
     CREATE TEMP TABLE arriving ON COMMIT DROP AS
     SELECT i.time, m.metric_id, i.quality, i.historical, i.value, i.text, i.json, i.bytes,
@@ -64,15 +61,6 @@ _DAYS: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which samples: metrics like a pattern (group/edge/device/name), in a half-open time."""
-
-    pattern: str
-    low: datetime
-    high: datetime
-
-
 def count_samples(url: str, selection: Selection) -> int:
     """How many samples an export would have.
 
@@ -84,35 +72,36 @@ def count_samples(url: str, selection: Selection) -> int:
         return int(row[0]) if row is not None else 0
 
 
-def export_csv(
-    url: str, selection: Selection, output: IO[bytes], progress: Callable[[int], None]
-) -> None:
-    """Write samples as CSV with a header line.
+def export_csv(url: str, selection: Selection, file: Path, progress: Callable[[int], None]) -> None:
+    """Write samples as CSV with a header line, and what their metrics are into the file beside.
 
     Args:
         url: of the database.
         selection: which samples.
-        output: where they go.
+        file: where the samples go.
         progress: called with the number of lines of each piece.
 
     Raises:
         StorageUnavailable: the database does not answer.
     """
     statement = f"COPY ({select_samples()}) TO STDOUT WITH (FORMAT csv, HEADER)"
-    with connect(url) as connection, connection.cursor() as cursor:
+    with connect(url) as connection, connection.cursor() as cursor, file.open("wb") as output:
         connection.execute("SET timezone = 'UTC'")
+        if (beside := descriptions.find_file(file)) is not None:
+            with beside.open("wb") as metrics:
+                descriptions.export_csv(connection, selection, metrics)
         with cursor.copy(fill(statement, selection)) as copy:
             for piece in copy:
                 output.write(piece)
                 progress(bytes(piece).count(b"\n"))
 
 
-def import_csv(url: str, source: IO[bytes], progress: Callable[[int], None]) -> tuple[int, int]:
-    """Store samples of an export, all or none.
+def import_csv(url: str, file: Path, progress: Callable[[int], None]) -> tuple[int, int]:
+    """Store samples of an export, all or none, and what the file beside tells of their metrics.
 
     Args:
         url: of the database.
-        source: the CSV.
+        file: the CSV.
         progress: called with the number of bytes of each piece.
 
     Returns:
@@ -122,25 +111,38 @@ def import_csv(url: str, source: IO[bytes], progress: Callable[[int], None]) -> 
         BatchRejected: the file is not such an export.
         StorageUnavailable: the database does not answer.
     """
-    head = source.readline().decode(errors="replace").strip()
-    if head != ",".join(COLUMNS):
-        raise BatchRejected(f"import: the first line is {head[:80]!r}, expected an export's")
+    beside = descriptions.find_file(file)
+    with ExitStack() as stack:
+        source = stack.enter_context(file.open("rb"))
+        metrics = None
+        if beside is not None and beside.exists():
+            metrics = stack.enter_context(beside.open("rb"))
+        head = source.readline().decode(errors="replace").strip()
+        if head != ",".join(COLUMNS):
+            raise BatchRejected(f"import: the first line is {head[:80]!r}, expected an export's")
 
-    def feed(copy: psycopg.Copy) -> None:
-        while block := source.read(_BLOCK):
-            copy.write(block)
-            progress(len(block))
+        def feed(copy: psycopg.Copy) -> None:
+            while block := source.read(_BLOCK):
+                copy.write(block)
+                progress(len(block))
 
-    return store_rows(url, "COPY incoming ({columns}) FROM STDIN WITH (FORMAT csv)", feed)
+        statement = "COPY incoming ({columns}) FROM STDIN WITH (FORMAT csv)"
+        return store_rows(url, statement, feed, metrics)
 
 
-def store_rows(url: str, statement: str, feed: Callable[[psycopg.Copy], None]) -> tuple[int, int]:
+def store_rows(
+    url: str,
+    statement: str,
+    feed: Callable[[psycopg.Copy], None],
+    metrics: IO[bytes] | str | None = None,
+) -> tuple[int, int]:
     """Store what ``feed`` copies and is not there yet, all or none.
 
     Args:
         url: of the database.
         statement: a COPY into the table ``incoming``, with ``{columns}``.
         feed: writes the rows, with the columns of :data:`COLUMNS`.
+        metrics: what the metrics are, as :mod:`historian.descriptions` writes it.
 
     Returns:
         How many rows came, and how many of them were new.
@@ -155,7 +157,8 @@ def store_rows(url: str, statement: str, feed: Callable[[psycopg.Copy], None]) -
             cursor.execute(_STAGE)
             with cursor.copy(sql.SQL(statement).format(columns=columns)) as copy:
                 feed(copy)
-            cursor.execute(_NEW_METRICS)
+            descriptions.stage(cursor, metrics)
+            descriptions.describe(cursor)
             cursor.execute(_ARRIVE)
             found = cursor.rowcount
             cursor.execute("ANALYZE arriving")
@@ -188,12 +191,3 @@ def connect(url: str) -> psycopg.Connection:
         return psycopg.connect(url, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise StorageUnavailable(f"database: {str(error).strip()}") from error
-
-
-def fill(statement: str, selection: Selection) -> sql.Composed:
-    """Put a selection into a statement of this module."""
-    return sql.SQL(statement).format(
-        pattern=sql.Literal(selection.pattern),
-        low=sql.Literal(selection.low),
-        high=sql.Literal(selection.high),
-    )

@@ -1,8 +1,11 @@
 """Export and import: every value comes back exactly, through CSV and Parquet, in bounded memory."""
 
+import json
+import os
 import sys
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from historian import descriptions
 from historian.__main__ import historian
 from historian.exact import to_columns
 from historian.plain import HEADER, TRAILER
@@ -96,6 +100,140 @@ def test_every_value_comes_back_exactly(database: str, kind: str, tmp_path: Path
     assert f"{total} samples read, {total} of them new" in run("import", str(file))
     assert query(database, ALL) == before
     assert f"{total} samples read, 0 of them new" in run("import", str(file))
+
+
+DESCRIBED = (
+    "SELECT name, datatype, device, unit, low::text AS low, high::text AS high, description,"
+    " writable, uns_path, properties::text AS properties, superseded FROM historian.metric"
+    " ORDER BY 1, 2"
+)
+
+
+@pytest.fixture
+def described(database: str) -> str:
+    """Give metrics of which everything, something and nothing is known."""
+    query(
+        database,
+        "UPDATE historian.metric SET unit = 'm³/h, \"dry\"', low = 0.1, high = 'Infinity',"
+        " description = E'two\nlines, Ж', writable = false, uns_path = 'acme/line/flow',"
+        ' properties = \'{"a": [1, null, "x"], "b": {"c": 1e-7}}\', superseded = true'
+        " WHERE name = 'm Double' RETURNING 1",
+    )
+    query(
+        database,
+        "UPDATE historian.metric SET unit = 'bar', description = '' WHERE name = 'm Float'"
+        " RETURNING 1",
+    )
+    return database
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_the_metrics_are_comes_back(described: str, kind: str, tmp_path: Path) -> None:
+    before = query(described, DESCRIBED)
+    file = tmp_path / f"samples.{kind}"
+    run("export", str(file))
+    assert (tmp_path / "samples.metrics.csv").exists() == (kind == "csv")
+    with psycopg.connect(described, autocommit=True) as connection:
+        connection.execute("DELETE FROM historian.sample")
+        connection.execute("DELETE FROM historian.metric")
+    run("import", str(file))
+    assert query(described, DESCRIBED) == before
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_import_fills_in_what_is_not_known_and_changes_nothing_else(
+    described: str, kind: str, tmp_path: Path
+) -> None:
+    before = {row["name"]: row for row in query(described, DESCRIBED)}
+    file = tmp_path / f"samples.{kind}"
+    run("export", str(file), "--like", "%/m Double")
+    query(
+        described,
+        "UPDATE historian.metric SET unit = 'l/h', description = NULL, low = NULL,"
+        " superseded = false, last_described = '2026-01-01' RETURNING 1",
+    )
+    run("import", str(file))
+    after = {row["name"]: row for row in query(described, DESCRIBED)}
+    # A birth has said the unit and that it is the newest: a file does not know better.
+    assert after["m Double"] == before["m Double"] | {"unit": "l/h", "superseded": False}
+    assert after["m Float"]["description"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n1,2\n", "the first line of the metrics is 'a,b'"),
+        (
+            f"{','.join(descriptions.COLUMNS)}\nplant,line,,m Double,Double,,high,,,,,,\n",
+            'invalid input syntax for type double precision: "high"',
+        ),
+    ],
+)
+def test_metrics_that_are_none_of_an_export_are_refused_with_everything(
+    described: str, tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "samples.csv"
+    run("export", str(file))
+    (tmp_path / "samples.metrics.csv").write_text(content)
+    query(described, "DELETE FROM historian.sample RETURNING 1")
+    done = CliRunner().invoke(historian, ["import", str(file)])
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert query(described, "SELECT 1 FROM historian.sample") == []
+
+
+def test_export_into_a_pipe_writes_nothing_beside_it(described: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as other:
+        content = other.submit(pipe.read_bytes)
+        run("export", str(pipe))
+        assert content.result(30).startswith(b"time,group_name,")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_file_without_its_metrics_is_imported_as_it_is(described: str, tmp_path: Path) -> None:
+    file = tmp_path / "samples.csv"
+    run("export", str(file))
+    (tmp_path / "samples.metrics.csv").unlink()
+    with psycopg.connect(described, autocommit=True) as connection:
+        connection.execute("DELETE FROM historian.sample")
+        connection.execute("DELETE FROM historian.metric")
+    run("import", str(file))
+    assert query(described, "SELECT 1 FROM historian.metric WHERE unit IS NOT NULL") == []
+
+
+def test_parquet_tells_other_readers_what_the_metrics_are(described: str, tmp_path: Path) -> None:
+    file = tmp_path / "samples.parquet"
+    run("export", str(file), "--like", "%/m Double")
+    (metric,) = json.loads(pq.read_schema(file).metadata[b"nexus.metrics"])
+    assert (metric["metric"], metric["unit"], metric["low"]) == ("m Double", 'm³/h, "dry"', 0.1)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_moment_of_publishing_comes_back_even_with_fractions_of_milliseconds(
+    database: str, kind: str, tmp_path: Path
+) -> None:
+    query(
+        database,
+        "UPDATE historian.sample SET sent = time + interval '1.5 ms', delay = NULL"
+        " WHERE metric_id = 1 RETURNING 1",
+    )
+    query(
+        database,
+        "UPDATE historian.sample SET sent = time - interval '40 days', delay = NULL"
+        " WHERE metric_id = 2 RETURNING 1",
+    )
+    moments = "SELECT metric, time, sent FROM historian.samples ORDER BY 1, 2"
+    before = query(database, moments)
+    file = tmp_path / f"samples.{kind}"
+    run("export", str(file))
+    query(database, "DELETE FROM historian.sample RETURNING 1")
+    run("import", str(file))
+    assert query(database, moments) == before
+    assert query(database, "SELECT DISTINCT delay FROM historian.sample WHERE metric_id = 2") == [
+        {"delay": -40 * 86_400_000}
+    ]
 
 
 def test_parquet_is_typed_for_those_who_read_it_elsewhere(database: str, tmp_path: Path) -> None:
