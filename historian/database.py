@@ -82,6 +82,10 @@ class Connection:
                     "application_name": self._name,
                     "timezone": "UTC",
                     "client_min_messages": "warning",
+                    # Of a machine that is gone, a transaction would hold up all rollups for hours.
+                    "tcp_keepalives_idle": "30",
+                    "tcp_keepalives_interval": "10",
+                    "tcp_keepalives_count": "3",
                 },
             )
             try:

@@ -203,6 +203,28 @@ async def test_live_samples_that_come_late_are_noted_and_others_are_not(database
     await connection.close()
 
 
+async def test_buckets_that_a_killed_historian_left_behind_are_made_by_the_next(
+    postgres_url: str,
+) -> None:
+    database = prepare(postgres_url)
+    connection = Connection(normalize_url(database), "test-rollups")
+    rollups = Rollups(connection)
+    rollups.take(put(database, 1, 1.0))
+    await rollups.make(at_ms(2))
+    put(database, 3, 2.0)  # by another, which was killed before it made the bucket
+    rollups.take(put(database, 7, 3.0))
+    await rollups.make(at_ms(60))
+    rows = query(database, "SELECT bucket, first, last FROM historian.rollup_1m ORDER BY bucket")
+    assert [(row["bucket"] - START, row["first"], row["last"]) for row in rows] == [
+        (timedelta(minutes=1), 1.0, 1.0),
+        (timedelta(minutes=3), 2.0, 2.0),
+        (timedelta(minutes=7), 3.0, 3.0),
+    ]
+    quarters = query(database, "SELECT count FROM historian.rollup_15m")
+    assert quarters == [{"count": 3}]
+    await connection.close()
+
+
 async def test_bucket_waits_for_a_copy_that_takes_long(database: str) -> None:
     connection = Connection(normalize_url(database), "test-rollups")
     rollups = Rollups(connection)
