@@ -8,30 +8,18 @@ changes at every poll: the worst case.
 """
 
 import json
-import os
-import platform
 import subprocess
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
-from bench.edge_load import (
-    Load,
-    Protocol,
-    baseline,
-    describe,
-    nexus,
-    start_simulator,
-    without_dead,
-)
-from bench.edge_watch import StatusFeed, environment, measure, per_1000, wait_online
-from deploy.local.broker import MqttBroker, find_mosquitto
-from deploy.local.plant_document import format_toml
-from deploy.local.process import Process, ProcessError
+from bench.edge_load import Load, Protocol, baseline, without_dead
+from bench.edge_rig import edge_rig
+from bench.edge_watch import environment, measure, per_1000
+from bench.machine import describe_machine
+from deploy.local.process import ProcessError
 
 _KINDS: Final = {
     "modbus": ("bare", "driver", "library"),
@@ -58,37 +46,19 @@ def run_baseline(kind: str, config: Path, seconds: float) -> dict[str, float]:
 
 def run(load: Load, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the benchmark and return its result."""
-    if find_mosquitto() is None:
-        raise click.ClickException(
-            "mosquitto is not installed, expected it on PATH: this benchmark publishes to a real"
-            " broker (Debian: apt install mosquitto)"
-        )
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-bench-")))
-        simulator, ports = start_simulator(load, folder, stack)
-        broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
-        document = describe(load, ports, broker, folder)
-        config = folder / "edge.toml"
-        config.write_text(format_toml(document))
-        healthy = config
+    with edge_rig(load) as rig:
+        healthy = rig.config
         if load.dead:
             # the baselines have no notion of a dead device
-            healthy = folder / "healthy.toml"
-            healthy.write_text(format_toml(without_dead(load, document)))
+            healthy = rig.write("healthy.toml", without_dead(load, rig.document))
         baseline_s = min(seconds, 15.0)
         say(f"baselines, {baseline_s:g} s each")
         kinds = _KINDS[load.protocol]
         loops = {kind: run_baseline(kind, healthy, baseline_s) for kind in kinds}
         say(f"edge node: {load.devices} devices x {load.tags} tags / {load.interval_s:g} s")
-        feed = StatusFeed(broker)
-        stack.callback(feed.close)
-        argv = nexus("edge", "--config", str(config))
-        edge = stack.enter_context(
-            Process("edge", argv, log=folder / "edge.log", env=environment())
-        )
-        wait_online(feed, edge, load.devices - load.dead)
-        others = {"simulator": simulator, "broker": broker.process}
-        figures = measure(edge, others, feed, load.tags, seconds)
+        edge = rig.start_edge()
+        others = {"simulator": rig.simulator, "broker": rig.broker.process}
+        figures = measure(edge, others, rig.feed, load.tags, seconds)
         if not edge.stop(grace_s=20):
             raise ProcessError(f"edge did not stop within 20 s{edge.last_words()}")
     return report(load, figures, loops)
@@ -124,12 +94,7 @@ def report(
             "library_cpu_percent_per_1000_tags": library,
         },
         "ratio": ratio | {"tags_to_asked": round(figures["tags_per_s"] / asked, 4)},
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.release()}",
-            "load_average": os.getloadavg()[0],
-        },
+        "machine": describe_machine(),
     }
 
 

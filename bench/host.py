@@ -9,7 +9,6 @@ parsing and reading of the same births, and mqtt-spb-wrapper's SCADA application
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.host_plant import GROUP, Message, Plant, births, data, named_data
+from bench.machine import describe_machine
 from deploy.local.broker import MqttBroker, find_mosquitto
 from deploy.local.checkout import ROOT
 from deploy.local.ports import find_free_port
@@ -213,12 +213,7 @@ def run(plant: Plant, rounds: int, broker: MqttBroker, folder: Path) -> dict[str
             "births_to_parse": round(tracked.cpu_s / parsed_s, 2),
             "cost_to_mqtt_spb_wrapper": None if peer_us is None else round(own_us / peer_us, 4),
         },
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.release()}",
-            "load_average": os.getloadavg()[0],
-        },
+        "machine": describe_machine(),
     }
 
 

@@ -6,8 +6,6 @@ serializes the same messages through protobuf's objects and knows nothing of wha
 """
 
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from itertools import cycle
@@ -15,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from bench.machine import describe_machine
 from edge_node.counters import Counters
 from edge_node.drivers.base import PollResult, RawValue, TagInfo
 from edge_node.metrics import define_metrics
@@ -135,11 +134,7 @@ def main(seconds: float, as_json: bool) -> None:
             name.removesuffix("_per_s"): round(value / baseline["protobuf_tags_per_s"], 2)
             for name, value in figures.items()
         },
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "load_average": os.getloadavg()[0],
-        },
+        "machine": describe_machine(),
     }
     if not as_json:
         for name, value in (figures | baseline).items():

@@ -7,25 +7,20 @@ on the protocol library's own client holds the same items.
 """
 
 import json
-import os
-import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, get_args
 
 import click
 import psutil
 
-from bench.edge_load import Load, Protocol, baseline, describe, nexus, start_simulator
-from bench.edge_watch import StatusFeed, cpu_s, environment, next_status, total, wait_online
-from deploy.local.broker import MqttBroker, find_mosquitto
-from deploy.local.plant_document import format_toml
-from deploy.local.process import Process, ProcessError
+from bench.edge_load import Load, Protocol, baseline
+from bench.edge_rig import edge_rig
+from bench.edge_watch import cpu_s, next_status, total
+from bench.machine import describe_machine
+from deploy.local.process import ProcessError
 
 _LOOK_S = 5.0
 _MIB = 2**20
@@ -71,29 +66,10 @@ def slope_per_h(seen: Sequence[tuple[float, float]]) -> float:
 
 def run(load: Load, minutes: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the benchmark and return its result."""
-    if find_mosquitto() is None:
-        raise click.ClickException(
-            "mosquitto is not installed, expected it on PATH: this benchmark publishes to a real"
-            " broker (Debian: apt install mosquitto)"
-        )
     seconds = 60 * minutes
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-bench-")))
-        _, ports = start_simulator(load, folder, stack)
-        broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
-        config = folder / "edge.toml"
-        config.write_text(format_toml(describe(load, ports, broker, folder)))
-        feed = StatusFeed(broker)
-        stack.callback(feed.close)
-        argv = nexus("edge", "--config", str(config))
-        edge = stack.enter_context(
-            Process("edge", argv, log=folder / "edge.log", env=environment())
-        )
-        wait_online(feed, edge, load.devices)
-        argv = baseline("library", config, seconds + 60)
-        library = stack.enter_context(
-            Process("library", argv, log=folder / "library.log", env=environment())
-        )
+    with edge_rig(load) as rig:
+        feed, edge = rig.feed, rig.start_edge()
+        library = rig.start("library", baseline("library", rig.config, seconds + 60))
         first, cpu = next_status(feed, edge), cpu_s(psutil.Process(edge.pid))
         memories = {"edge": Memory(edge.pid), "library": Memory(library.pid)}
         began = time.monotonic()
@@ -131,12 +107,7 @@ def report(load: Load, figures: dict[str, float], library: dict[str, float]) -> 
             "rss_to_library": round(figures["rss_end_mib"] / library["rss_end_mib"], 2),
             "tags_to_asked": round(figures["tags_per_s"] * load.interval_s / figures["items"], 4),
         },
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.release()}",
-            "load_average": os.getloadavg()[0],
-        },
+        "machine": describe_machine(),
     }
 
 
