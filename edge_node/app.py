@@ -26,6 +26,7 @@ from edge_node.remote_devices import RemoteDevices
 from edge_node.remote_store import RemoteStore
 from edge_node.supervisor import DeviceSupervisor
 from edge_node.uns import UnsMirror
+from edge_node.uns_leftovers import Leftovers
 from edge_node.version import find_version
 from proto.control.status import DeviceStatus, NodeStatus
 from proto.control.topics import configuration_filter, node_status_topic, parse_configuration_topic
@@ -137,6 +138,7 @@ class EdgeNode:
             filters=self._filters(),
             on_message=self._receive,
             on_connected=self._publish_status,
+            leftovers=Leftovers(document),
         )
         self._fleet = Fleet(
             self._reloader.configuration,

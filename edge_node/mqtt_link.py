@@ -163,6 +163,11 @@ class MqttConnection:
             if named:
                 raise BrokerRefused(f"{self._endpoint}: subscription refused: {named}")
 
+    def unsubscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Have nothing more sent for filters that were subscribed to."""
+        if not self._lost.is_set():
+            self._client.unsubscribe([topic for topic, _ in filters])
+
     async def wait_settled(self) -> None:
         """Wait until everything is written and every QoS 1 message acknowledged, or it is lost."""
         while not self._lost.is_set():

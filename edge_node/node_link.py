@@ -23,6 +23,7 @@ from edge_node.mqtt_socket import Endpoint
 from edge_node.publisher import Publisher
 from edge_node.server_walk import ServerWalk
 from edge_node.uns import UnsMirror
+from edge_node.uns_leftovers import Leftovers
 from proto.sparkplug.edge_events import (
     EdgeEvent,
     PrimaryHostOffline,
@@ -36,6 +37,11 @@ from proto.sparkplug.topics import NAMESPACE, STATE_PREFIX
 
 GOODBYE_S: Final = 2.0
 """How long deaths may take to be acknowledged; the whole leave-taking stays within 3 s."""
+
+LOOK_S: Final = 2.0
+LONGEST_LOOK_S: Final = 30.0
+"""What an earlier run left behind is all there once nothing has come for the first; at last after
+the second."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +68,7 @@ class NodeLink:
         filters: what else to subscribe to.
         on_message: called for each message that comes on these.
         on_connected: called when a connection stands, to publish what else is retained.
+        leftovers: finds what an earlier run left in the mirror.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class NodeLink:
         filters: Sequence[str] = (),
         on_message: Callable[[Message], None],
         on_connected: Callable[[], None],
+        leftovers: Leftovers,
     ) -> None:
         self._endpoints = endpoints
         self._publisher = publisher
@@ -88,6 +96,7 @@ class NodeLink:
         self._filters = tuple((each, 1) for each in filters)
         self._on_message = on_message
         self._on_connected = on_connected
+        self._leftovers = leftovers
         self._walk = ServerWalk(len(endpoints))
         self._connection: MqttConnection | None = None
         self._prepared: Connect | None = None
@@ -153,6 +162,7 @@ class NodeLink:
             assert self._prepared is not None  # noqa: S101  # the will was made
             await connection.subscribe(self._prepared.subscriptions)
             self._attach(connection, endpoint)
+            nursery.start_soon(self._begin_mirror, connection)
             if self._filters:
                 nursery.start_soon(self._subscribe_more, connection)
             leave = await self._serve(connection)
@@ -168,6 +178,32 @@ class NodeLink:
             else:
                 connection.leave()
         return None
+
+    async def _begin_mirror(self, connection: MqttConnection) -> None:
+        """Have the mirror publish, once the broker was asked for what an earlier run left there."""
+        filters = self._leftovers.filters
+        try:
+            if filters:
+                await connection.subscribe(filters)
+        except BrokerError as exc:
+            # once is enough: a broker may hang up on who asks for what it may not read
+            log.info("leftovers_not_looked_for", reason=str(exc))
+            self._leftovers.finish()
+            filters = []
+        if self._connection is not connection:
+            return
+        self._mirror.attach(connection.publish)
+        if not filters:
+            return
+        taken = -1
+        with trio.move_on_after(LONGEST_LOOK_S):
+            while taken != self._leftovers.taken:
+                taken = self._leftovers.taken
+                await trio.sleep(LOOK_S)
+        if self._connection is connection:
+            connection.unsubscribe(filters)
+            if cleared := self._mirror.clear(self._leftovers.finish()):
+                log.info("leftovers_cleared", topics=cleared)
 
     async def _subscribe_more(self, connection: MqttConnection) -> None:
         """Subscribe to what is not Sparkplug; a node does its work without it."""
@@ -192,7 +228,8 @@ class NodeLink:
             if message is None:
                 return Leave.HOST_ABSENT
             if not message.topic.startswith(f"{NAMESPACE}/"):
-                self._on_message(message)
+                if not self._leftovers.take(message):
+                    self._on_message(message)
                 continue
             if message.retained and not message.topic.startswith(STATE_PREFIX):
                 self._reject_retained(message.topic)
@@ -254,7 +291,6 @@ class NodeLink:
             return connection.publish(message.topic, message.payload, message.qos, message.retain)
 
         self._publisher.attach(send, connection.max_packet_bytes)
-        self._mirror.attach(connection.publish)
         self._on_connected()
 
     def _detach(self) -> None:

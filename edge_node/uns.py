@@ -109,6 +109,14 @@ class UnsMirror:
         self._documents.append(mirrored.meta)
         self._documents.append((mirrored.status_topic, mirrored.status))
 
+    def clear(self, topics: Iterable[str]) -> int:
+        """Clear those of some topics that no device has now; return how many these are."""
+        before = len(self._gone)
+        self._gone.update(dict.fromkeys(topics))
+        self._forget_gone()
+        self._news.set()
+        return len(self._gone) - before
+
     def _forget_gone(self) -> None:
         """Have nothing published where nothing is any more, and nothing cleared that is in use."""
         if not self._gone:

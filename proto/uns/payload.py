@@ -103,6 +103,32 @@ def encode_meta(group: str, edge: str, device: str, tags: Sequence[TagDescriptio
     return _dumps(document).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Whose a device's ``_meta`` is, and the names of its tags."""
+
+    group: str
+    edge: str
+    device: str
+    tags: Sequence[str]
+
+
+def decode_meta(payload: bytes) -> Meta:
+    """Read what :func:`encode_meta` wrote, descriptions left out.
+
+    Raises:
+        ValueError: it is none.
+    """
+    document = json.loads(payload)
+    match document:
+        case {
+            "sparkplug": {"group": str(group), "edge": str(edge), "device": str(device)},
+            "tags": {**tags},
+        }:
+            return Meta(group, edge, device, [str(name) for name in tags])
+    raise ValueError("document has no 'sparkplug' and 'tags', expected a device's _meta")
+
+
 def encode_status(*, online: bool, since_ms: int, reason: str | None = None) -> bytes:
     """Return a device's ``_status``: ``{"online", "since_ms", "reason"}``.
 

@@ -9,9 +9,12 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from edge_node import node_link
 from edge_node.app import EdgeNode
 from edge_node.reload import ConfigurationFile
+from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import Template, Value
+from proto.uns.payload import TagDescription, encode_meta
 from tests.integration.edge.bench import (
     Listener,
     Plc,
@@ -300,3 +303,44 @@ async def test_a_node_is_born_again_when_a_templates_definition_is_another(
 def member_names(value: Value) -> list[str | None]:
     assert isinstance(value, Template)
     return [metric.name for metric in value.metrics]
+
+
+async def test_what_was_removed_while_the_node_was_down_is_cleared_at_its_next_start(  # noqa: PLR0917
+    edge_broker: Broker,
+    heard: Listener,
+    plc: Plc,
+    neighbour: Plc,
+    tmp_path: Path,
+    watch: Callable[..., Watcher],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node_link, "LOOK_S", 0.3)
+    plant = Plant(edge_broker, tmp_path)
+    deep = press(neighbour, "neighbour", uns_path="hall/cell/n")
+    async with plant.running(press(plc), deep):
+        for path in ("press", "hall/cell/n"):
+            await heard.wait_json(f"{UNS}/{path}/count")
+            await heard.wait_json(f"{UNS}/{path}/setpoint")
+            await heard.wait_json(f"{UNS}/{path}/doors/open")
+    # of another node, and of nobody
+    meta = encode_meta("plant", "line-2", "other", [TagDescription("count", DataType.INT16)])
+    heard.watcher.publish(f"{UNS}/other/_meta", meta, retain=True)
+    heard.watcher.publish(f"{UNS}/other/count", b"1", retain=True)
+    heard.watcher.publish(f"{UNS}/strange/_meta", b"no JSON", retain=True)
+    with capture_logs() as logs:
+        async with plant.running(press(plc, tags=[SETPOINT, EXTRA])):
+            await wait_until(lambda: any(log["event"] == "leftovers_cleared" for log in logs))
+            await heard.wait_json(f"{UNS}/press/extra")
+    (cleared,) = (log for log in logs if log["event"] == "leftovers_cleared")
+    assert cleared["topics"] == 7, "two tags, and all five topics of the device that is gone"
+    left = watch(edge_broker, f"{UNS}/#")
+    retained = await left.wait_payloads(7)
+    assert sorted(retained) == [
+        f"{UNS}/other/_meta",
+        f"{UNS}/other/count",
+        f"{UNS}/press/_meta",
+        f"{UNS}/press/_status",
+        f"{UNS}/press/extra",
+        f"{UNS}/press/setpoint",
+        f"{UNS}/strange/_meta",
+    ]

@@ -13,6 +13,7 @@ from edge_node.mqtt_socket import Endpoint
 from edge_node.node_link import NodeLink
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.uns import UnsMirror
+from edge_node.uns_leftovers import Leftovers
 from proto.control.node import NodeDocument
 from proto.sparkplug.edge_session import EdgeSession
 from proto.sparkplug.topics import NodeId
@@ -58,6 +59,7 @@ def make_link(tmp_path: Path) -> Iterator[Callable[[list[str]], NodeLink]]:
             on_rejected=lambda _: None,
             on_message=lambda _: None,
             on_connected=lambda: None,
+            leftovers=Leftovers(document),
         )
 
     yield make
