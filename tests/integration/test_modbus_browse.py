@@ -53,8 +53,11 @@ def test_every_register_of_the_plant_is_found_and_nothing_else(config: Path) -> 
     }
 
 
-def test_what_is_found_can_be_imported_and_checked(config: Path, tmp_path: Path) -> None:
-    done = nexus("browse", str(config), "Filler", "--table", "holding", "--last", "5")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_what_is_found_can_be_imported_and_checked(
+    config: Path, tmp_path: Path, options: list[str]
+) -> None:
+    done = nexus("browse", str(config), "Filler", "--table", "holding", "--last", "5", *options)
     assert done.returncode == 0, done.stderr
     assert "6 addresses can be read" in done.stderr
     table = tmp_path / "found.csv"
