@@ -24,8 +24,9 @@ from edge_node.drivers.modbus.plan import Block, Limits, plan_reads
 from edge_node.drivers.modbus.points import compile_points
 from edge_node.drivers.registry import Drivers
 from edge_node.scheduler import Beats, Lateness, Pace
-from proto.control.device import Device, ModbusDevice
+from proto.control.device import Device
 from proto.control.devices import DeviceDocument
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 
 WARM_UP_S = 3.0

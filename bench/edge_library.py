@@ -15,7 +15,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from snap7.client import Client as S7Client
 
 from edge_node.scheduler import Beats, Pace
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.control.s7 import S7Device
 

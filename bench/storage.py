@@ -49,7 +49,7 @@ from historian.schema.server import DatabaseServer
 from historian.store import SampleStore
 from historian.tables import Table, make_table
 from historian.values import Bounds, Live
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import (
     Metric,

@@ -20,7 +20,8 @@ from edge_node.drivers.opcua.nodes import parse_address as parse_node
 from edge_node.drivers.s7.address import parse_address as parse_place
 from edge_node.drivers.s7.points import compile_point
 from edge_node.mistakes import explain
-from proto.control.device import ModbusTag, Tag
+from proto.control.device import Tag
+from proto.control.modbus import ModbusTag
 from proto.control.opcua import OpcUaTag
 from proto.control.s7 import S7Tag
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.opcua import OpcUaDevice
 from proto.control.s7 import S7Device
 

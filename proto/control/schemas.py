@@ -7,8 +7,9 @@ from pydantic import TypeAdapter
 
 from proto.control.acknowledgement import Acknowledgement
 from proto.control.command import Command, CommandResult
-from proto.control.device import Device, ModbusDevice
+from proto.control.device import Device
 from proto.control.devices import DeviceDocument
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.control.opcua import OpcUaDevice
 from proto.control.remote import DeviceConfiguration

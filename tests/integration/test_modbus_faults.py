@@ -14,7 +14,7 @@ from edge_node.drivers.base import DeviceUnreachable, Driver
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
 from edge_node.drivers.traffic import ErrorKind
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 
 pytestmark = pytest.mark.trio
 

@@ -22,7 +22,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from edge_node.drivers.base import DeviceUnreachable, Driver
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 
 pytestmark = pytest.mark.trio
 

@@ -12,7 +12,7 @@ from deploy.local.ports import find_free_port
 from edge_node.drivers.base import Driver, RawValue, RequestRejected
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from tests.conftest import leave_out
 from tests.interop import installation
 from tests.interop.installation import NotInstalledError

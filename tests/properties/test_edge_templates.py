@@ -11,7 +11,7 @@ from edge_node.pipeline.tags import DeviceTags
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.templates import InstancePacker, define_templates
 from edge_node.uns import UnsMirror
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.control.template_expansion import expand_templates
 from proto.sparkplug.edge_session import EdgeSession

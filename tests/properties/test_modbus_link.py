@@ -13,7 +13,7 @@ from deploy.local.plant.loopback import Loopback, MemoryUnit, Outcome
 from edge_node.drivers.base import DeviceUnreachable
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 
 ADDRESSES = [0, 1, 2, 50, 51, 120, 121, 300]
 behaviours = st.lists(

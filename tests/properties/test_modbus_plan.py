@@ -10,7 +10,7 @@ from edge_node.drivers.modbus.decode import BlockDecoder
 from edge_node.drivers.modbus.encode import encode_registers
 from edge_node.drivers.modbus.plan import Block, Limits, gaps_of, plan_reads, split_block
 from edge_node.drivers.modbus.points import Point, registers_of
-from proto.control.device import ModbusDatatype, WordOrder
+from proto.control.modbus import ModbusDatatype, WordOrder
 
 NUMBERS: list[ModbusDatatype] = [
     "int16",

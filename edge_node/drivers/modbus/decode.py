@@ -19,7 +19,7 @@ from typing import Any
 from edge_node.drivers.base import RawValue
 from edge_node.drivers.modbus.plan import Block
 from edge_node.drivers.modbus.points import Point
-from proto.control.device import TextEncoding
+from proto.control.modbus import TextEncoding
 
 STRUCT_CODES = {
     "int16": "h",

@@ -36,7 +36,7 @@ from edge_node.drivers.modbus.points import Point, compile_points
 from edge_node.drivers.modbus.reader import Column, GroupReader, Learned
 from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.traffic import Traffic
-from proto.control.device import ModbusConnection, ModbusDevice
+from proto.control.modbus import ModbusConnection, ModbusDevice
 
 _ILLEGAL_FUNCTION = 1
 _SHORTEST_CONNECT_S = 3.0

@@ -12,7 +12,7 @@ from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.modbus.tls_wire import TlsFiles, connect_tls
 from edge_node.drivers.modbus.wire import TracedWire, Wire
 from edge_node.drivers.tcp import connect_tcp
-from proto.control.device import ModbusConnection
+from proto.control.modbus import ModbusConnection
 
 _Key = tuple[str, str, int, int]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_node.drivers.base import ConfigError, TagInfo
 from edge_node.drivers.modbus.address import HIGHEST_ADDRESS, Address, Table, parse_address
-from proto.control.device import (
+from proto.control.modbus import (
     ModbusConnection,
     ModbusDatatype,
     ModbusDevice,

@@ -19,7 +19,7 @@ from edge_node.drivers.modbus.points import Point
 from edge_node.drivers.modbus.reader import GroupReader, Learned
 from edge_node.drivers.modbus.shared_line import SharedLine
 from edge_node.drivers.traffic import Traffic
-from proto.control.device import ModbusConnection, ModbusDatatype
+from proto.control.modbus import ModbusConnection, ModbusDatatype
 
 _ILLEGAL_FUNCTION = 1
 _CONNECT_TIMEOUT_S = 5.0

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.plant.layout import UNITS, Unit
 from edge_node.drivers.modbus.points import Point, compile_points
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 
 EXAMPLE = Path("deploy/local/plant.toml")

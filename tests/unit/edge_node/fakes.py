@@ -16,7 +16,7 @@ from edge_node.drivers.base import (
 )
 from edge_node.drivers.traffic import Traffic
 from edge_node.pipeline.report import Report
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.sparkplug.datatypes import DataType
 
 

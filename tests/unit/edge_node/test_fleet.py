@@ -14,7 +14,7 @@ from edge_node.pipeline.tags import DeviceTags
 from edge_node.publisher import Publisher, PublisherOptions
 from edge_node.uns import UnsMirror
 from edge_node.writes import WriteEnd, WriteOrder
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.sparkplug.codec import decode_payload
 from proto.sparkplug.edge_session import EdgeSession

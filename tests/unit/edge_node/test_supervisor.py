@@ -10,7 +10,7 @@ from edge_node.pipeline.tags import DeviceTags
 from edge_node.scheduler import Lateness
 from edge_node.supervisor import DeviceSupervisor
 from edge_node.writes import WriteEnd, WriteOrder
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from tests.unit.edge_node.fakes import (
     FakeDriver,
     FakeSubscriber,

@@ -4,7 +4,7 @@ import pytest
 
 from edge_node.drivers.base import ConfigError
 from edge_node.tag_table import format_table, format_tags_toml, parse_table
-from proto.control.device import ModbusTag
+from proto.control.modbus import ModbusTag
 from proto.control.s7 import S7Tag
 
 

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from proto.control.broker import BrokerDocument
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.control.node import NodeDocument
 from proto.control.status import DeviceStatus, NodeCounters, NodeStatus
 from proto.control.topics import acknowledgement_topic, historian_status_topic, node_status_topic

@@ -8,7 +8,7 @@ from edge_node.drivers.base import PollResult, TagInfo
 from edge_node.metrics import define_metrics
 from edge_node.pipeline.enumeration import Enumeration
 from edge_node.pipeline.tags import DeviceTags, ValueRefused, find_misnamed
-from proto.control.device import ModbusTag
+from proto.control.modbus import ModbusTag
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import ENUMERATION_PROPERTY
 

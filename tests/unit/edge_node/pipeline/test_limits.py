@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from edge_node.drivers.base import Changes, OpcQuality, PollResult, RawValue, Reason, TagInfo
 from edge_node.pipeline.limits import Limits
 from edge_node.pipeline.tags import DeviceTags
-from proto.control.device import ModbusTag
+from proto.control.modbus import ModbusTag
 from proto.sparkplug.datatypes import DataType
 
 

@@ -15,7 +15,7 @@ from edge_node.drivers.base import (
 )
 from edge_node.drivers.modbus.driver import ModbusDriver
 from edge_node.drivers.modbus.lines import Lines
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 
 pytestmark = pytest.mark.trio
 

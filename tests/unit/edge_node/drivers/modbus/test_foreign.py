@@ -5,7 +5,7 @@ import pytest
 from edge_node.drivers.base import ConfigError
 from edge_node.drivers.modbus.foreign import read_foreign
 from edge_node.tag_table import parse_table
-from proto.control.device import ModbusTag
+from proto.control.modbus import ModbusTag
 
 
 @pytest.mark.parametrize(

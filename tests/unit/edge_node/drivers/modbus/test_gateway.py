@@ -13,7 +13,7 @@ from edge_node.drivers.modbus.lines import Lines
 from edge_node.pipeline.tags import DeviceTags
 from edge_node.scheduler import Lateness
 from edge_node.supervisor import DeviceSupervisor
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from tests.unit.edge_node.fakes import RecordingSink, wall_ms
 
 pytestmark = pytest.mark.trio

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge_node.drivers.modbus.codec import EXCEPTIONS
-from proto.control.device import ModbusConnection, ModbusTag, Tag
+from proto.control.device import Tag
+from proto.control.modbus import ModbusConnection, ModbusTag
 
 GUIDE = Path("docs/guide/drivers/modbus.md").read_text()
 SETTINGS = [

@@ -7,7 +7,7 @@ from edge_node.drivers.modbus.decode import BlockDecoder
 from edge_node.drivers.modbus.encode import encode_registers
 from edge_node.drivers.modbus.plan import Limits, plan_reads
 from edge_node.drivers.modbus.points import compile_points
-from proto.control.device import ModbusDevice
+from proto.control.modbus import ModbusDevice
 from proto.sparkplug.datatypes import DataType
 
 
