@@ -9,11 +9,13 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import resource
 import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 
@@ -163,8 +165,12 @@ async def run(document: NodeDocument, kind: str, seconds: float) -> dict[str, fl
     return figures
 
 
-async def run_with_library(document: NodeDocument, seconds: float) -> dict[str, float]:
-    """Read all devices by the library's client for a while and return what it cost."""
+async def run_with_library(document: NodeDocument, seconds: float) -> NoReturn:
+    """Read all devices by the library's client for a while, print what it cost, and exit.
+
+    pymodbus's client takes a cancellation for a lost connection and goes on, so that nothing but
+    the end of the process ends it for sure.
+    """
     tally = Tally()
     reading = asyncio.ensure_future(run_library(document, tally))
     await asyncio.wait([reading], timeout=min(WARM_UP_S, seconds))
@@ -172,9 +178,8 @@ async def run_with_library(document: NodeDocument, seconds: float) -> dict[str, 
     await asyncio.wait([reading], timeout=seconds)
     if reading.done():
         reading.result()
-    figures = tally.figures()
-    reading.cancel()
-    return figures
+    print(json.dumps(tally.figures()), flush=True)
+    os._exit(0)
 
 
 def _cpu_s() -> float:
@@ -192,12 +197,11 @@ def main() -> None:
     logging.disable(logging.WARNING)  # the libraries tell what is expected here
     document = NodeDocument.model_validate(tomllib.loads(given.config.read_text()))
     if given.kind == "library":
-        figures = asyncio.run(run_with_library(document, given.seconds))
-    else:
-        try:
-            figures = trio.run(run, document, given.kind, given.seconds)
-        except DriverError as exc:
-            raise SystemExit(str(exc)) from exc
+        asyncio.run(run_with_library(document, given.seconds))
+    try:
+        figures = trio.run(run, document, given.kind, given.seconds)
+    except DriverError as exc:
+        raise SystemExit(str(exc)) from exc
     print(json.dumps(figures))
 
 
