@@ -25,6 +25,9 @@ from proto.uns.payload import encode_status, encode_value
 BATCH_S: Final = 0.02
 """How often the map is drained; a batch is what the rate allows in this time."""
 
+_TAGS_A_MESSAGE: Final = 5
+"""So many tags are described in the time that a value's message takes."""
+
 Send = Callable[[str, bytes, int, bool], object]
 """Topic, payload, QoS, retain."""
 
@@ -64,7 +67,7 @@ class UnsMirror:
         self._columns = Columns()
         self._ready: deque[int] = deque()
         self._later: list[tuple[float, int]] = []
-        self._documents: deque[tuple[str, bytes]] = deque()
+        self._documents: deque[tuple[str, bytes | Mirrored]] = deque()
         self._gone: dict[str, None] = {}
         self._news = trio.Event()
         self.set_devices(document.devices, devices, started_ms)
@@ -106,7 +109,7 @@ class UnsMirror:
         mirrored = self._columns.add(self._node, device_path(self._uns, device), device, tags)
         mirrored.status = encode_status(online=False, since_ms=now_ms, reason="not connected yet")
         self._devices[device.name] = mirrored
-        self._documents.append(mirrored.meta)
+        self._documents.append((mirrored.meta_topic, mirrored))
         self._documents.append((mirrored.status_topic, mirrored.status))
 
     def clear(self, topics: Iterable[str]) -> int:
@@ -124,7 +127,7 @@ class UnsMirror:
         for topic in self._columns.topics:
             self._gone.pop(topic, None)
         for mirrored in self._devices.values():
-            self._gone.pop(mirrored.meta[0], None)
+            self._gone.pop(mirrored.meta_topic, None)
             self._gone.pop(mirrored.status_topic, None)
         self._documents = deque(one for one in self._documents if one[0] not in self._gone)
 
@@ -218,7 +221,7 @@ class UnsMirror:
         self._ready.clear()
         self._later.clear()
         for mirrored in self._devices.values():
-            self._documents.append(mirrored.meta)
+            self._documents.append((mirrored.meta_topic, mirrored))
             self._documents.append((mirrored.status_topic, mirrored.status))
         waiting = self._columns.waiting
         for tag, timestamp_ms in enumerate(self._columns.times_ms):
@@ -263,13 +266,12 @@ class UnsMirror:
         later, ready = self._later, self._ready
         while later and later[0][0] <= now:
             ready.append(heappop(later)[1])
-        while allowance and (self._gone or self._documents):
-            self._send_document(send)
-            allowance -= 1
+        while allowance > 0 and (self._gone or self._documents):
+            allowance -= self._send_document(send)
         columns = self._columns
         topics, values, times_ms = columns.topics, columns.values, columns.times_ms
         qualities, units = columns.qualities, columns.units
-        count = min(allowance, len(ready))
+        count = min(max(0, allowance), len(ready))
         for _ in range(count):
             tag = ready.popleft()
             columns.waiting[tag] = False
@@ -278,11 +280,19 @@ class UnsMirror:
             send(topics[tag], payload, self._qos, True)
         self.messages += count
 
-    def _send_document(self, send: Send) -> None:
+    def _send_document(self, send: Send) -> int:
+        """Publish one document and return how many messages of values take as long."""
+        took = 1
         if self._gone:  # first, since a topic may be taken again
             topic, payload = next(iter(self._gone)), b""
             del self._gone[topic]
         else:
-            topic, payload = self._documents.popleft()
+            topic, document = self._documents.popleft()
+            if isinstance(document, bytes):
+                payload = document
+            else:
+                payload = document.encode_meta()
+                took += len(document.tags.tags) // _TAGS_A_MESSAGE
         send(topic, payload, 1, True)
         self.messages += 1
+        return took

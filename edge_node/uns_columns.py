@@ -7,7 +7,7 @@ from edge_node.pipeline.tags import DeviceTags
 from proto.control.device import Device
 from proto.control.node import NodeIdentity
 from proto.sparkplug.metrics import Value
-from proto.uns.paths import format_meta_topic, format_status_topic, format_tag_topic
+from proto.uns.paths import format_meta_topic, format_status_topic
 from proto.uns.payload import TagDescription, encode_meta, encode_unit
 
 
@@ -16,18 +16,43 @@ class Mirrored:
 
     Attributes:
         base: where its tags begin in the columns.
-        meta: topic and payload of what each tag is.
+        meta_topic: where it is told what each tag is.
         status: payload of whether its values are current.
     """
 
-    __slots__ = ("base", "meta", "status", "status_topic", "tags")
+    __slots__ = ("_device", "_node", "base", "meta_topic", "status", "status_topic", "tags")
 
-    def __init__(self, base: int, tags: DeviceTags, path: str, meta: bytes) -> None:
+    def __init__(
+        self, base: int, node: NodeIdentity, device: str, tags: DeviceTags, path: str
+    ) -> None:
         self.base = base
         self.tags = tags
-        self.meta = (format_meta_topic(path), meta)
+        self.meta_topic = format_meta_topic(path)
         self.status_topic = format_status_topic(path)
         self.status = b""
+        self._node = node
+        self._device = device
+
+    def encode_meta(self) -> bytes:
+        """Return what each tag is; not kept, since it is large and seldom told."""
+        return encode_meta(
+            self._node.group,
+            self._node.edge,
+            self._device,
+            [
+                TagDescription(
+                    tag.name,
+                    tag.datatype,
+                    tag.unit,
+                    tag.description,
+                    tag.low,
+                    tag.high,
+                    tag.writable,
+                    None if tag.enumeration is None else tag.enumeration.names,
+                )
+                for tag in self.tags.tags
+            ],
+        )
 
     @property
     def end(self) -> int:
@@ -60,9 +85,9 @@ class Columns:
 
     def add(self, node: NodeIdentity, path: str, device: Device, tags: DeviceTags) -> Mirrored:
         """Add a device of which nothing is known yet; ``path`` is where its tags lie."""
-        mirrored = Mirrored(len(self.topics), tags, path, _encode_meta(node, device, tags))
+        mirrored = Mirrored(len(self.topics), node, device.name, tags, path)
         count = len(tags.tags)
-        self.topics += [format_tag_topic(path, tag.name) for tag in tags.tags]
+        self.topics += [f"{path}/{tag.name}" for tag in tags.tags]  # checked with the document
         self.units += [encode_unit(tag.unit) for tag in tags.tags]
         self.values += [None] * count
         self.times_ms += [0] * count
@@ -81,25 +106,4 @@ class Columns:
     def topics_of(self, mirrored: Mirrored) -> list[str]:
         """Return every topic of a device."""
         own = self.topics[mirrored.base : mirrored.end]
-        return [mirrored.meta[0], mirrored.status_topic, *own]
-
-
-def _encode_meta(node: NodeIdentity, device: Device, tags: DeviceTags) -> bytes:
-    return encode_meta(
-        node.group,
-        node.edge,
-        device.name,
-        [
-            TagDescription(
-                tag.name,
-                tag.datatype,
-                tag.unit,
-                tag.description,
-                tag.low,
-                tag.high,
-                tag.writable,
-                None if tag.enumeration is None else tag.enumeration.names,
-            )
-            for tag in tags.tags
-        ],
-    )
+        return [mirrored.meta_topic, mirrored.status_topic, *own]
