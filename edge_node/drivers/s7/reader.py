@@ -156,8 +156,10 @@ class GroupReader:
         for number, ((items, _), answers) in enumerate(zip(compiled.requests, told, strict=True)):
             if isinstance(answers, Refused):
                 refusals.whole[number] = answers
+                quality = OpcQuality.CONFIG_ERROR if answers.is_of_access else OpcQuality.BAD
+                why = Reason(str(answers), quality)
                 for item in items:
-                    column.bad.update(dict.fromkeys(blocks[item.owner].indexes, str(answers)))
+                    column.bad.update(dict.fromkeys(blocks[item.owner].indexes, why))
                 continue
             for item, answer in zip(items, answers, strict=True):
                 if answer.code == _GRANTED:
@@ -170,7 +172,10 @@ class GroupReader:
             if len(data[owner]) == block.size:
                 self._take(compiled.decoders[owner], data[owner], column)
                 continue
-            reason = f"answer has {len(data[owner])} bytes, expected {block.size}"
+            reason = Reason(
+                f"answer has {len(data[owner])} bytes, expected {block.size}",
+                OpcQuality.COMM_FAILURE,
+            )
             for index in block.indexes:  # a refused request has told its reason already
                 column.bad.setdefault(index, reason)
         return refusals

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from edge_node.drivers.base import OpcQuality, Reason
 from edge_node.drivers.s7.codec import ItemAnswer, Refused
 from edge_node.drivers.s7.points import compile_points
 from edge_node.drivers.s7.reader import FIRST_RETRY_S, Column, GroupReader
@@ -106,7 +107,11 @@ async def test_a_cpu_that_refuses_this_client_is_not_searched_at_all() -> None:
     reader, device = make_reader(range(0, 640, 20)), Whole(code=PUT_GET_OFF)
     granted = (await read(reader, device, 0.0)).requests
     device.refuses_all = True
-    assert (await read(reader, device, 1.0)).requests == granted
+    column = await read(reader, device, 1.0)
+    assert column.requests == granted
+    assert {why.quality for why in column.bad.values() if isinstance(why, Reason)} == {
+        OpcQuality.CONFIG_ERROR
+    }
 
 
 async def test_a_gap_that_has_whole_requests_refused_is_read_around() -> None:
