@@ -55,12 +55,7 @@ def shared_options(port: int, *, seed: str, fault: str) -> Callable[[_Command], 
         ),
     ]
 
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    return _all_of(options)
 
 
 def generic_options(
@@ -91,6 +86,12 @@ def generic_options(
             help="Seconds between changes of a generic device's values.  [default: 1]",
         ),
     ]
+
+    return _all_of(options)
+
+
+def _all_of(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds options, the first of them first."""
 
     def decorate(command: _Command) -> _Command:
         for option in reversed(options):
