@@ -67,7 +67,7 @@ def run_node(file: Path, *, watch: bool = False) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with _building():
-            edge_node, bd_seq = _build_node(file, watch=watch)
+            edge_node, bd_seq = build_node(file, watch=watch)
     except ConfigurationRejected as exc:
         _print_mistakes(exc.mistakes)
         sys.exit(EXIT_CONFIGURATION)
@@ -82,8 +82,13 @@ def run_node(file: Path, *, watch: bool = False) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell
 
 
-def _build_node(file: Path, *, watch: bool) -> tuple[EdgeNode, BdSeqFile]:
-    """Return the node of a file; nothing of what was only needed to make it outlives the call."""
+def build_node(file: Path, *, watch: bool) -> tuple[EdgeNode, BdSeqFile]:
+    """Return the node of a file; nothing of what was only needed to make it outlives the call.
+
+    Raises:
+        ConfigurationRejected: every mistake of the file.
+        StateUnavailable: the node's state cannot be read, or another process has it.
+    """
     configuration = load(file, whole=False)
     node = configuration.document.node
     client_id = f"nexus-edge-{node.group}-{node.edge}"
