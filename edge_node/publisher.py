@@ -32,6 +32,9 @@ Send = Callable[[Publish], bool]
 """Takes a message; says whether there is still a connection to take it."""
 
 _NO_LIMIT: Final = 2**32
+_EARLY: Final = 0.1
+"""Part of its window that a device's message may be sent early, together with another's: with
+hundreds of devices each would be a write to the socket of its own otherwise."""
 _VALUE_BYTES: Final = 30
 """What a metric of a birth has beside its definition: alias, time, value."""
 _TOO_LARGE_ADVICE: Final = (
@@ -210,8 +213,8 @@ class Publisher:
             await self._news.wait()
             while self._due:
                 await trio.sleep_until(self._due[0][0])
-                now = trio.current_time()
-                while self._due and self._due[0][0] <= now:
+                together = trio.current_time() + self._options.window_s * _EARLY
+                while self._due and self._due[0][0] <= together:
                     self._flush(self._due.popleft()[1])
             self._news = trio.Event()
 
