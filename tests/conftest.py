@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import psycopg
 import pytest
+import structlog
 import trio_asyncio  # noqa: F401  # before the policy below, which it respects from then on
 from hypothesis import HealthCheck, settings
 from psycopg import sql
@@ -41,6 +42,18 @@ def leave_out(reason: str) -> NoReturn:
     if REQUIRE_ALL:
         pytest.fail(f"{reason} (NEXUS_TEST_REQUIRE_ALL=1)", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo how a command that ran in this process configured the log.
+
+    A logger that is first used meanwhile keeps that configuration, and no later test would hear it.
+    """
+    before = structlog.get_config()
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
