@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from proto.sparkplug.topics import MessageType, format_topic
 HISTORIAN_ID = "bench"
 IDLE_PAYLOADS = 200
 IDLE_PAUSE_S = 0.05
+OVERLOADED_MIB = 16
 NOT_READY = frozenset({"connecting", "away"})
 
 
@@ -58,6 +59,11 @@ NOT_READY = frozenset({"connecting", "away"})
     show_default=True,
     help="Historians that share the data; more than one are compared with one.",
 )
+@click.option(
+    "--overload",
+    is_flag=True,
+    help="Send without regard to what is stored, to historians with little room: who loses what?",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line.")
 @click.option(
     "--database-url",
@@ -65,7 +71,13 @@ NOT_READY = frozenset({"connecting", "away"})
     help="Where to write: an empty database. An embedded PostgreSQL when absent.",
 )
 def main(
-    seconds: float, metrics: int, processes: int, as_json: bool, database_url: str | None
+    *,
+    seconds: float,
+    metrics: int,
+    processes: int,
+    overload: bool,
+    as_json: bool,
+    database_url: str | None,
 ) -> None:
     """Measure the historian's ingest: points a second, loss, time until visible."""
     if find_mosquitto() is None:
@@ -76,7 +88,7 @@ def main(
         with contextlib.ExitStack() as stack:
             url = database_url or stack.enter_context(embedded(folder))
             broker = stack.enter_context(MqttBroker(folder / "broker", kind="mosquitto"))
-            load = Load(seconds, metrics, processes)
+            load = Load(seconds, metrics, processes, overload)
             report = _run(normalize_url(url), broker, folder, load)
     except ProcessError as error:
         raise click.ClickException(f"{error}; logs are in {folder}") from error
@@ -114,11 +126,12 @@ def _run(url: str, broker: MqttBroker, folder: Path, load: Load) -> dict[str, di
 
     # Before and after: a machine that others use is not the same all the time.
     before = measure_ceiling()
-    with historians(url, broker, folder, load.processes) as processes:
+    options = ("--buffer-mib", str(OVERLOADED_MIB)) if load.overload else ()
+    with historians(url, broker, folder, load.processes, options) as processes:
         visible_ms = asyncio.run(_measure_visible(url, broker, load.metrics))
         sustained = measure_sustained(url, broker, processes, load)
     ceiling = before.mean(measure_ceiling())
-    rate = sustained.points / sustained.seconds
+    rate = sustained.rows / sustained.seconds
     baseline: dict[str, object] = {
         "raw_copy_rows_per_s_one_connection": round(ceiling.one_connection),
         "raw_copy_rows_per_s_two_connections": round(ceiling.two_connections),
@@ -150,7 +163,7 @@ def _run(url: str, broker: MqttBroker, folder: Path, load: Load) -> dict[str, di
 
 @contextlib.contextmanager
 def historians(
-    url: str, broker: MqttBroker, folder: Path, processes: int
+    url: str, broker: MqttBroker, folder: Path, processes: int, options: Sequence[str] = ()
 ) -> Iterator[list[Process]]:
     """Historians that are connected; several share the data."""
     environment = {
@@ -175,7 +188,7 @@ def historians(
     with contextlib.ExitStack() as stack:
         started = []
         for number in range(processes):
-            argv = [sys.executable, "-m", "deploy.local.cli", "historian", *share]
+            argv = [sys.executable, "-m", "deploy.local.cli", "historian", *share, *options]
             argv += ["--id", f"{HISTORIAN_ID}-{number}", "--status-interval", "0.1"]
             log = folder / f"historian-{number}.log"
             process = Process("historian", argv, log=log, env=environment)

@@ -30,11 +30,26 @@ SYS_INTERVAL_S = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be measured: how long, metrics in a payload, historians."""
+    """What is to be measured.
+
+    Attributes:
+        seconds: how long.
+        metrics: in a payload.
+        processes: historians.
+        overload: whether to send without regard to what is stored.
+    """
 
     seconds: float
     metrics: int
     processes: int
+    overload: bool = False
+
+    @property
+    def window(self) -> int:
+        """Points under way at most."""
+        if self.overload:
+            return sys.maxsize
+        return min(WINDOW_POINTS, WINDOW_PAYLOADS * self.metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,7 @@ def measure_sustained(
         status_topic(broker),
         load.metrics,
         load.seconds,
-        min(WINDOW_POINTS, WINDOW_PAYLOADS * load.metrics),
+        load.window,
         len(processes),
     )
     historians = [psutil.Process(process.pid) for process in processes]

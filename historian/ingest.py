@@ -272,6 +272,7 @@ class Ingest:
             messages=len(messages),
             points=points,
             topic=str(messages[0].topic),
+            points_dropped=self._counters.points_dropped,
             **fields,
         )
 
