@@ -100,6 +100,12 @@ class OpcUaConnection(Document):
     """``first-use`` keeps the first certificate a server shows and refuses another one later;
     ``list`` wants it in ``trusted/`` beforehand; ``any`` trusts whatever comes, for trials."""
 
+    shared: bool = True
+    """Devices of one server whose settings are the same here, but for ``timestamps`` and
+    ``recheck_s``, share one session."""
+    max_sessions: int | None = Field(default=None, ge=1, le=10_000)
+    """Most sessions that this node has with the server's host and port at once; a device that would
+    need one more is offline and says so."""
     session_name: str = "nexus-edge"
     """How the server lists this client's session."""
     session_timeout_s: float = Field(default=60.0, ge=5, le=86_400)

@@ -117,7 +117,7 @@ class _Walker:
         self._session = session
         self._walk = walk
         self._where = walk.start or "Objects"
-        self._found = Found(session.product, session.profile.name)
+        self._found = Found(session.facts.product, session.facts.profile.name)
         self._kinds: dict[Any, int] = {}
         self._layouts: dict[Any, Layout | None] = {}
 
@@ -216,7 +216,9 @@ class _Walker:
 
     async def _add(self, node: Any, path: str, data_type: Any, told: tuple[Any, Any, Any]) -> None:
         rank, access, description = told
-        address = str(name_node(node.NamespaceIndex, node.Identifier, self._session.namespaces))
+        address = str(
+            name_node(node.NamespaceIndex, node.Identifier, self._session.facts.namespaces)
+        )
         code = await self._kind_of(data_type)
         array = isinstance(rank, int) and rank >= 0
         name = "structure" if code == EXTENSION_OBJECT else None

@@ -55,7 +55,7 @@ _TOKENS: Final = {
 CHANNEL_LIFETIME_S = 3600.0
 """How long a security token may serve before it is renewed."""
 _GOODBYE_S: Final = 1.0
-_DEFAULT_PORT: Final = 4840
+DEFAULT_PORT: Final = 4840
 
 log = structlog.get_logger(__name__)
 
@@ -112,28 +112,38 @@ def _first_line(file: Path) -> str:
 
 
 class _CountedClient(Client):  # type: ignore[misc]  # an untyped library
-    """The library's client, with its bytes counted and shown."""
+    """The library's client, with its bytes counted and shown.
+
+    Attributes:
+        payer: counts what is sent, whoever's request it is.
+    """
 
     def __init__(self, url: str, timeout: float, traffic: Traffic, trace: Trace | None) -> None:
         super().__init__(url, timeout=timeout)
-        self._traffic = traffic
+        self.payer = traffic
+        self._received = 0
         self._trace = trace
+
+    def claim(self, traffic: Traffic) -> None:
+        """Count what was received since the last claim for whom its answer was."""
+        traffic.bytes_received += self._received
+        self._received = 0
 
     async def connect_socket(self) -> None:
         """Connect, and listen in on both directions."""
         await super().connect_socket()
         protocol = self.uaclient.protocol
         receive, send = protocol.data_received, protocol.transport.write
-        traffic, trace = self._traffic, self._trace
+        trace = self._trace
 
         def received(data: bytes) -> None:
-            traffic.bytes_received += len(data)
+            self._received += len(data)
             if trace is not None:
                 trace("received", bytes(data))
             receive(data)
 
         def sent(data: bytes) -> None:
-            traffic.bytes_sent += len(data)
+            self.payer.bytes_sent += len(data)
             if trace is not None:
                 trace("sent", bytes(data))
             send(data)
@@ -196,14 +206,16 @@ class _Connector:
         except BaseException:
             await disconnect(client)
             raise
+        finally:
+            client.claim(self._traffic)
         return client
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> _CountedClient:
         settings = self._settings
         url = settings.url
         if urlsplit(url).port is None:
             parts = urlsplit(url)
-            url = parts._replace(netloc=f"{parts.netloc}:{_DEFAULT_PORT}").geturl()
+            url = parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORT}").geturl()
         client = _CountedClient(url, settings.timeout_s, self._traffic, self._trace)
         client.uaclient.pre_request_hook = None
         client.application_uri = settings.application_uri

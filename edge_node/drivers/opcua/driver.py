@@ -1,13 +1,12 @@
 """The OPC UA driver: one server, followed by subscription or polled by group, and written to.
 
-The trio side: what the supervisor calls. The client library runs on an asyncio loop of the device's
-own; what it learns meets this side in the inbox.
+The trio side: what the supervisor calls. The client library runs on the asyncio loop of a session,
+which devices of one server share; what it learns meets this side in the inbox.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-
-import trio
+from functools import partial
 
 from edge_node.drivers.base import (
     Changes,
@@ -16,12 +15,10 @@ from edge_node.drivers.base import (
     RawValue,
     RequestRejected,
     TagInfo,
-    Trace,
 )
-from edge_node.drivers.opcua.connection import load_credentials
-from edge_node.drivers.opcua.loop import AsyncioLoop
 from edge_node.drivers.opcua.points import compile_points
 from edge_node.drivers.opcua.server import Server
+from edge_node.drivers.opcua.shared import Link, Links
 from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaDevice
 
@@ -31,13 +28,13 @@ class OpcUaDriver:
 
     Args:
         document: the device.
-        trace: is told the bytes on the wire; encrypted ones where there is encryption.
+        links: of the edge node; links of its own where left out.
 
     Raises:
         ConfigError: the document's addresses cannot work.
     """
 
-    def __init__(self, document: OpcUaDevice, trace: Trace | None = None) -> None:
+    def __init__(self, document: OpcUaDevice, links: Links | None = None) -> None:
         self._name = document.name
         self._settings = document.connection
         points = compile_points(document)
@@ -52,8 +49,9 @@ class OpcUaDriver:
         self._groups = points
         self._points = {point.name: point for group in points.values() for point in group}
         self.traffic = Traffic()
-        self._trace = trace
-        self._loop = AsyncioLoop()
+        self._links = links or Links()
+        self._link: Link | None = None
+        self._told: set[str] = set()
         self._server: Server | None = None
 
     async def open(self) -> None:
@@ -63,17 +61,17 @@ class OpcUaDriver:
             DeviceUnreachable: with the address, the step that failed and what can be done.
         """
         try:
-            credentials = await trio.to_thread.run_sync(load_credentials, self._settings)
-            await self._loop.start()
+            self._link = self._links.take(self._settings)
+            session = await self._link.join(self, self._settings, self.traffic)
             self._server = Server(
                 self._settings,
                 self._groups,
                 self._intervals,
                 followed=self.subscribed,
                 traffic=self.traffic,
-                trace=self._trace,
+                told=self._told,
             )
-            await self._loop.run(self._server.start, credentials)
+            await self._link.run(self._server.start, session)
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
 
@@ -84,7 +82,8 @@ class OpcUaDriver:
             DeviceUnreachable: the server does not answer or the connection is gone.
         """
         try:
-            return await self._loop.run(self._connected().read, group)
+            server, link = self._connected()
+            return await link.run(server.read, group)
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
 
@@ -95,7 +94,8 @@ class OpcUaDriver:
             DeviceUnreachable: the connection or a subscription is gone.
         """
         try:
-            return await self._connected().inbox.wait()
+            server, _ = self._connected()
+            return await server.inbox.wait()
         except DeviceUnreachable as exc:
             raise self._named(exc) from exc
 
@@ -110,7 +110,8 @@ class OpcUaDriver:
         if point is None:
             raise RequestRejected(f"{self._name} has no tag {tag!r}")
         try:
-            return await self._loop.run(self._connected().write, point, value)
+            server, link = self._connected()
+            return await link.run(server.write, point, value)
         except RequestRejected as exc:
             self.traffic.errors["refused"] += 1
             raise RequestRejected(f"{self._name} tag {tag!r}: {exc}") from exc
@@ -118,17 +119,20 @@ class OpcUaDriver:
             raise self._named(exc) from exc
 
     async def aclose(self) -> None:
-        """Close the session, within a second, and everything with it."""
+        """Leave the session, within a second or two; the last of its devices closes it."""
         server, self._server = self._server, None
+        link, self._link = self._link, None
+        if link is None:
+            return
         if server is not None:
             with suppress(DeviceUnreachable):  # the loop has ended already
-                await self._loop.run(server.stop)
-        await self._loop.stop()
+                await link.run(partial(server.stop, give_back=link.is_shared))
+        await link.leave(self)
 
-    def _connected(self) -> Server:
-        if self._server is None:
+    def _connected(self) -> tuple[Server, Link]:
+        if self._server is None or self._link is None:
             raise DeviceUnreachable("not connected")
-        return self._server
+        return self._server, self._link
 
     def _named(self, cause: DeviceUnreachable) -> DeviceUnreachable:
         self.traffic.errors[cause.kind] += 1

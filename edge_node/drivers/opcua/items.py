@@ -27,6 +27,8 @@ from edge_node.drivers.opcua.wire import Opaque, Sample
 
 FIRST_RETRY_S: Final = 5.0
 LAST_RETRY_S: Final = 60.0
+PLAIN_TRIGGER: Final = 1
+"""Status and value: what servers tell of without a filter (OPC 10000-4 7.22.2)."""
 
 TimestampSource = Literal["source", "server", "edge"]
 
@@ -42,7 +44,7 @@ class Item:
         heard_at: when the server last told of it, by the monotonic clock.
         sample: what it told last.
         retry_at: when it is tried again; ``None`` when nothing is wrong.
-        with_filter: whether the server gets its filter.
+        asked_filter: what of its filter the server is asked for: less each time it refuses.
     """
 
     point: Point
@@ -53,12 +55,21 @@ class Item:
     sample: Sample | None = None
     retry_at: float | None = None
     patience_s: float = FIRST_RETRY_S
-    with_filter: bool = True
+    asked_filter: Literal["all", "trigger", "none"] = "all"
 
     def postpone(self, now: float) -> None:
         """Have the point tried again, later each time."""
         self.retry_at = now + self.patience_s
         self.patience_s = min(2 * self.patience_s, LAST_RETRY_S)
+
+    def ask_less(self) -> bool:
+        """Ask for less of the filter the next time; return whether there was more to ask for."""
+        point = self.point
+        if self.asked_filter == "all" and point.deadband and point.trigger != PLAIN_TRIGGER:
+            self.asked_filter = "trigger"
+            return True
+        asked, self.asked_filter = self.asked_filter, "none"
+        return asked != "none"
 
     def recover(self) -> None:
         """Note that nothing is wrong any more."""
@@ -80,12 +91,14 @@ class Taker:
 
     Args:
         timestamps: whose time they have.
+
+    Attributes:
         layouts: of the server's structures.
     """
 
     def __init__(self, timestamps: TimestampSource, layouts: Layouts) -> None:
         self._timestamps = timestamps
-        self._layouts = layouts
+        self.layouts = layouts
 
     def take(self, point: Point, sample: Sample, now_ms: int) -> Taken:
         """Return what a sample is worth for a point.
@@ -134,4 +147,4 @@ class Taker:
         found = value if isinstance(value, list) else [value]
         if not all(isinstance(each, Opaque) for each in found):
             raise ValueError("found no structure, expected one")
-        return self._layouts.decode(point, found)
+        return self.layouts.decode(point, found)

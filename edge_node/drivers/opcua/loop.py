@@ -1,4 +1,4 @@
-"""The asyncio event loop that one device's client library runs on, within trio.
+"""The asyncio event loop that the client library runs on, within trio.
 
 It lasts from ``start`` to ``stop``, and nothing that was begun on it outlives ``stop``. Knows
 nothing of OPC UA.
@@ -31,6 +31,11 @@ class AsyncioLoop:
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._ended.set()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anything can be run on it."""
+        return self._loop is not None
 
     async def start(self) -> None:
         """Start the loop; one that runs is stopped first."""

@@ -1,4 +1,4 @@
-"""Subscriptions: groups of monitored items that the server tells of, and their mending.
+"""A device's subscriptions: groups of monitored items that the server tells of, and their mending.
 
 asyncio. One bad node never costs its neighbours: each item has its own status and is tried again by
 itself, later each time. Items that were silent are read now and then, since most servers say
@@ -7,17 +7,16 @@ nothing when a node is deleted and made again.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from asyncua import ua
 
-from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, DeviceUnreachable, NotUnderstood
+from edge_node.drivers.base import QUALITY_BAD, QUALITY_GOOD, DeviceUnreachable
 from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
-from edge_node.drivers.opcua.notifications import Notification, parse_publish
+from edge_node.drivers.opcua.notifications import Notification
+from edge_node.drivers.opcua.publishing import Publisher
 from edge_node.drivers.opcua.reasons import (
     LOST_NODE_CODES,
     explain_server,
@@ -25,13 +24,10 @@ from edge_node.drivers.opcua.reasons import (
     plain_code,
 )
 from edge_node.drivers.opcua.session import ServiceRefused, Session
-from edge_node.drivers.opcua.structures import Layouts
 from edge_node.drivers.opcua.subscriptions import Subscriptions
 from edge_node.drivers.opcua.typefinder import find_layouts
-from edge_node.drivers.opcua.wire import Sample, WireError
+from edge_node.drivers.opcua.wire import Sample
 
-_PUBLISHERS: Final = 2
-"""Publish requests that wait at the server: one more than is being answered."""
 _TICK_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
@@ -42,30 +38,35 @@ class Monitor:
 
     Args:
         session: that stands.
+        publisher: brings what the server publishes on the session.
         items: all of the device that can be followed, by client handle.
         inbox: gets what the server tells.
-        taker: makes values of samples.
-        layouts: the server's structures; new ones are looked up.
+        taker: makes values of samples; structures that it does not know are looked up.
+        told: what the log has already of the device, whatever becomes of its sessions.
+
+    Attributes:
+        traffic: counts what goes over the wire for this device.
     """
 
     def __init__(
         self,
         session: Session,
+        publisher: Publisher,
         items: Sequence[Item],
         inbox: Inbox,
         taker: Taker,
-        layouts: Layouts,
+        *,
+        told: set[str],
     ) -> None:
+        self.traffic = session.traffic
         self._session = session
+        self._publisher = publisher
         self._items = items
         self._inbox = inbox
         self._taker = taker
-        self._layouts = layouts
-        self._subscriptions = Subscriptions(session, self._tell_bad)
+        self._layouts = taker.layouts
+        self._subscriptions = Subscriptions(session, self._tell_bad, told)
         self._followed: list[Item] = []
-        self._acknowledgements: deque[Any] = deque()
-        self._heard_at = time.monotonic()
-        self._publishers = 0
         self._where = session.settings.url
 
     async def follow(self, group: str, interval_s: float, items: Sequence[Item]) -> None:
@@ -76,7 +77,7 @@ class Monitor:
         """
         if group in self._subscriptions:
             return
-        await self._subscriptions.create(group, interval_s)
+        self._publisher.add(await self._subscriptions.create(group, interval_s), self)
         self._followed += items
         now = time.monotonic()
         for item in items:
@@ -87,14 +88,12 @@ class Monitor:
         self._inbox.tell()
 
     async def run(self) -> None:
-        """Take what the server tells, and mend; return only by raising.
+        """Mend what is not followed as it should be; return only by raising.
 
         Raises:
             DeviceUnreachable: the session or a subscription is gone.
         """
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(_PUBLISHERS):
-                tasks.create_task(self._publish_forever())
             tasks.create_task(self._mend_forever())
             if self._session.settings.recheck_s:
                 tasks.create_task(self._recheck_forever())
@@ -106,44 +105,34 @@ class Monitor:
 
     # What the server tells.
 
-    async def _publish_forever(self) -> None:
-        while True:
-            if not self._subscriptions:
-                await asyncio.sleep(_TICK_S / 10)
-                continue
-            request = ua.PublishRequest()
-            acknowledgements = request.Parameters.SubscriptionAcknowledgements
-            while self._acknowledgements:
-                acknowledgements.append(self._acknowledgements.popleft())
-            self._publishers += 1
-            try:
-                answer = await self._session.ask_raw(request, timeout_s=0)
-                notification = parse_publish(answer)
-            except ServiceRefused as exc:
-                if exc.code == ua.StatusCodes.BadTooManyPublishRequests and self._publishers > 1:
-                    return  # the other goes on
-                if exc.code == ua.StatusCodes.BadTimeout:
-                    continue
-                raise DeviceUnreachable(f"{self._where} publishes no more: {exc}") from exc
-            except WireError as exc:
-                raise NotUnderstood(f"{self._where}: {exc}") from exc
-            finally:
-                self._publishers -= 1
-            self._heard_at = time.monotonic()
-            self._take(notification)
+    async def end(self) -> None:
+        """Give the subscriptions back.
 
-    def _take(self, notification: Notification) -> None:
+        Raises:
+            ServiceRefused: the server does not take them.
+            DeviceUnreachable: no answer, or the session is gone.
+        """
+        for subscription in self._subscriptions.ids:
+            self._publisher.remove(subscription)
+        await self._subscriptions.delete()
+
+    def fail(self, failure: DeviceUnreachable) -> None:
+        """Tell the device that there will be no more."""
+        self._inbox.fail(failure)
+
+    def take(self, notification: Notification) -> None:
+        """Take what the server published for one of the subscriptions.
+
+        Raises:
+            DeviceUnreachable: it ended the subscription.
+        """
+        self._subscriptions.hear(notification.subscription)
         if notification.ended:
             raise DeviceUnreachable(
                 f"{self._where} ended a subscription: {explain_server(notification.ended)}"
             )
         if not notification.has_data:
             return
-        self._acknowledgements.append(
-            ua.SubscriptionAcknowledgement(
-                SubscriptionId=notification.subscription, SequenceNumber=notification.sequence
-            )
-        )
         now, wall_ms = time.monotonic(), now_ms()
         items = self._items
         for handle, sample in notification.changes:
@@ -184,11 +173,15 @@ class Monitor:
         while True:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
-            if self._subscriptions and now - self._heard_at > self._subscriptions.silence_s:
-                raise DeviceUnreachable(
-                    f"{self._where}: nothing was published for {now - self._heard_at:.0f} s, not"
-                    " even that nothing changed"
+            if (silent_s := self._subscriptions.silent_for(now)) is not None:
+                failure = DeviceUnreachable(
+                    f"{self._where}: nothing was published for {silent_s:.0f} s, not even that"
+                    " nothing changed"
                 )
+                if now - self._publisher.heard_at >= silent_s:
+                    # for nobody at all: another subscription on this session would fare no better
+                    self._session.facts.failure = failure
+                raise failure
             if self._layouts.has_unknown:
                 await find_layouts(self._session, self._layouts)
                 for item in self._followed:

@@ -1,13 +1,14 @@
 """A device's items on a connected server: found, read, followed, written.
 
-asyncio. The driver's trio side makes one for each connection and throws it away with it.
+asyncio. The driver's trio side makes one each time the device is opened, and throws it away; the
+session may be others' too.
 """
 
 import asyncio
 import struct
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 
@@ -20,9 +21,7 @@ from edge_node.drivers.base import (
     RawValue,
     Reason,
     RequestRejected,
-    Trace,
 )
-from edge_node.drivers.opcua.connection import Credentials, connect, disconnect
 from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
 from edge_node.drivers.opcua.methods import Methods
@@ -31,6 +30,7 @@ from edge_node.drivers.opcua.nodes import BrowsePath
 from edge_node.drivers.opcua.points import Point
 from edge_node.drivers.opcua.reasons import LOST_NODE_CODES, is_good, plain_code
 from edge_node.drivers.opcua.session import ServiceRefused, Session
+from edge_node.drivers.opcua.shared import SharedSession, first_of
 from edge_node.drivers.opcua.structures import Layouts
 from edge_node.drivers.opcua.typefinder import find_layouts
 from edge_node.drivers.opcua.wire import Opaque, Sample
@@ -38,24 +38,23 @@ from edge_node.drivers.opcua.writing import write_value
 from edge_node.drivers.traffic import Traffic
 from proto.control.opcua import OpcUaConnection
 
-_E = TypeVar("_E", bound=BaseException)
-
 _READ_BACK_S: Final = 0.1
 """How soon a value that was written is looked at again; gateways take a moment."""
+_GOODBYE_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class Server:
-    """One connection with everything on it.
+    """One device on a session.
 
     Args:
         settings: how the server is reached.
         groups: poll group → points.
         intervals: poll group → seconds.
         followed: the groups that the server is to tell of.
-        traffic: counts what goes over the wire.
-        trace: is told the bytes.
+        traffic: counts what goes over the wire for the device.
+        told: what the log has already of the device; it is added to.
 
     Attributes:
         inbox: what the server told.
@@ -69,7 +68,7 @@ class Server:
         *,
         followed: Collection[str],
         traffic: Traffic,
-        trace: Trace | None = None,
+        told: set[str],
     ) -> None:
         self.inbox = Inbox(groups)
         self._settings = settings
@@ -77,43 +76,55 @@ class Server:
         self._intervals = intervals
         self._followed = followed
         self._traffic = traffic
-        self._trace = trace
+        self._told = told
         readable = [p for group in groups.values() for p in group if p.method is None]
         self._items = [Item(point, handle) for handle, point in enumerate(readable)]
         self._by_name = {item.point.name: item for item in self._items}
         self._methods = Methods(groups, followed, self.inbox)
         self._layouts = Layouts()
         self._taker = Taker(settings.timestamps, self._layouts)
+        self._shared: SharedSession | None = None
         self._session: Session | None = None
         self._monitor: Monitor | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
 
-    async def start(self, credentials: Credentials) -> None:
-        """Connect, learn what the server is, and find the nodes.
+    async def start(self, shared: SharedSession) -> None:
+        """Find the nodes on a session.
 
         Raises:
-            DeviceUnreachable: with the step that failed and what can be done.
+            DeviceUnreachable: no answer, or the session is gone.
         """
-        settings = self._settings
-        client = await connect(settings, credentials, self._traffic, self._trace)
-        session = Session(client, settings, self._traffic)
-        self._session = session
+        session = shared.session.of(self._settings, self._traffic)
+        self._shared, self._session = shared, session
+        shared.add(self.inbox.fail)
         try:
-            await session.look_around()
             await self._find(self._items)
         except ServiceRefused as exc:
-            raise DeviceUnreachable(f"{settings.url}: {exc}") from exc
-        self._monitor = Monitor(session, self._items, self.inbox, self._taker, self._layouts)
-        self._keeping = asyncio.create_task(self._keep(session, self._monitor))
+            raise DeviceUnreachable(f"{self._settings.url}: {exc}") from exc
+        self._monitor = Monitor(
+            session, shared.publisher, self._items, self.inbox, self._taker, told=self._told
+        )
+        self._mending = asyncio.create_task(self._mend(self._monitor))
 
-    async def stop(self) -> None:
-        """Close the session; never raises, waits a second at most."""
-        keeping, self._keeping = self._keeping, None
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.wait([keeping])
-        if self._session is not None:
-            await disconnect(self._session.client)
+    async def stop(self, *, give_back: bool) -> None:
+        """Leave the session; never raises, waits a second at most.
+
+        Args:
+            give_back: whether the session goes on, for others, without this device's subscriptions.
+        """
+        mending, self._mending = self._mending, None
+        if mending is not None:
+            mending.cancel()
+            await asyncio.wait([mending])
+        shared, self._shared = self._shared, None
+        if shared is None:
+            return
+        shared.remove(self.inbox.fail)
+        if self._monitor is not None and give_back and shared.stands:
+            try:
+                await asyncio.wait_for(self._monitor.end(), _GOODBYE_S)
+            except (TimeoutError, ServiceRefused, DeviceUnreachable) as exc:
+                log.info("opcua_subscriptions_left", url=self._settings.url, reason=str(exc))
 
     async def read(self, group: str) -> PollResult:
         """Read a group; the first time a group that is to be followed is read, follow it.
@@ -197,25 +208,20 @@ class Server:
             raise DeviceUnreachable(f"{self._settings.url}: not connected")
         return self._session, self._monitor
 
-    async def _keep(self, session: Session, monitor: Monitor) -> None:
-        """Keep everything going; a failure reaches whoever waits for changes or reads next."""
+    async def _mend(self, monitor: Monitor) -> None:
+        """Mend what is not as it should be; failures reach who waits for changes or reads next."""
+        url = self._settings.url
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(session.watch())
-                tasks.create_task(session.keep_channel())
-                tasks.create_task(monitor.run())
+            await monitor.run()
         except* DeviceUnreachable as group:
-            self.inbox.fail(_first(group))
+            self.inbox.fail(first_of(group))
         except* ServiceRefused as group:
-            self.inbox.fail(DeviceUnreachable(f"{self._settings.url}: {_first(group)}"))
+            self.inbox.fail(DeviceUnreachable(f"{url}: {first_of(group)}"))
         except* Exception as group:  # a crash stays with its device
-            log.exception("opcua_crashed", url=self._settings.url)
-            crash = _first(group)
-            self.inbox.fail(
-                DeviceUnreachable(
-                    f"{self._settings.url}: internal error: {type(crash).__name__}: {crash}"
-                )
-            )
+            log.exception("opcua_crashed", url=url)
+            crash = first_of(group)
+            reason = f"{url}: internal error: {type(crash).__name__}: {crash}"
+            self.inbox.fail(DeviceUnreachable(reason))
 
     async def _find(self, items: Sequence[Item]) -> None:
         """Find the nodes of items; those that are not there are bad."""
@@ -288,8 +294,3 @@ def _is_same(point: Point, held: RawValue, written: Any) -> bool:
 def _as_float32(value: RawValue) -> bytes:
     values = value if isinstance(value, list) else [value]
     return struct.pack(f"<{len(values)}f", *values)
-
-
-def _first(group: BaseExceptionGroup[_E]) -> _E:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

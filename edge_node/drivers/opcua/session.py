@@ -15,6 +15,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_node.drivers.base import DeviceUnreachable, NoAnswer, NotUnderstood, OpcQuality, Reason
+from edge_node.drivers.opcua.facts import ABOUT, ServerFacts
 from edge_node.drivers.opcua.nodes import (
     ROOT,
     Address,
@@ -23,7 +24,6 @@ from edge_node.drivers.opcua.nodes import (
     UnknownNamespace,
     find_index,
 )
-from edge_node.drivers.opcua.profiles import PROFILES, Profile, batch_size, detect_profile
 from edge_node.drivers.opcua.reasons import TOO_LARGE_CODES, explain_node, explain_server
 from edge_node.drivers.opcua.wire import Sample, WireError, decode_values
 from edge_node.drivers.traffic import Traffic
@@ -44,20 +44,6 @@ _FATAL: Final = frozenset(
 )
 """After these nothing else will be answered on this session."""
 
-_FACTS: Final = {
-    "namespaces": ua.ObjectIds.Server_NamespaceArray,
-    "servers": ua.ObjectIds.Server_ServerArray,
-    "product": ua.ObjectIds.Server_ServerStatus_BuildInfo_ProductName,
-    "product_uri": ua.ObjectIds.Server_ServerStatus_BuildInfo_ProductUri,
-    "maker": ua.ObjectIds.Server_ServerStatus_BuildInfo_ManufacturerName,
-    "version": ua.ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion,
-    "read": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
-    "monitor": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
-    "browse": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
-    "translate": (
-        ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds
-    ),
-}
 _STATE: Final = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
 _TICK_S: Final = 0.5
 _RENEW_AT: Final = 0.75
@@ -84,25 +70,26 @@ class Session:
     Args:
         client: connected and signed in.
         settings: how.
-        traffic: counts requests, refusals and how long answers take.
-
-    Attributes:
-        namespaces: the server's NamespaceArray.
-        profile: what it can take.
-        product: what it calls itself.
-        heard_at: when something last came from the server, by the monotonic clock.
+        traffic: counts requests, bytes, refusals and how long answers take.
+        facts: what is known of the server, by all who share the session; nothing yet if left out.
     """
 
-    def __init__(self, client: Client, settings: OpcUaConnection, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: OpcUaConnection,
+        traffic: Traffic,
+        facts: ServerFacts | None = None,
+    ) -> None:
         self.client = client
         self.settings = settings
-        self.namespaces: list[str] = []
-        self.profile: Profile = PROFILES["default"]
-        self.product = ""
-        self.heard_at = time.monotonic()
+        self.facts = facts or ServerFacts()
         self.traffic = traffic
-        self._limits: dict[str, int] = {}
         self._where = settings.url
+
+    def of(self, settings: OpcUaConnection, traffic: Traffic) -> "Session":
+        """Return the same session for another of its users."""
+        return Session(self.client, settings, traffic, self.facts)
 
     # Requests.
 
@@ -115,27 +102,36 @@ class Session:
         """
         protocol = self.client.uaclient.protocol
         if protocol is None:
-            raise DeviceUnreachable(f"{self._where} closed the connection")
+            raise self._lost(DeviceUnreachable(f"{self._where} closed the connection"))
         timeout = self.settings.timeout_s if timeout_s is None else timeout_s
         sent_at = time.monotonic()
+        self.client.payer = self.traffic  # what is sent is written before anything is waited for
         try:
             answer: Buffer = await protocol.send_request(request, timeout)
         except UaStatusCodeError as exc:
-            self.heard_at = time.monotonic()
+            self.facts.heard_at = time.monotonic()
             self.traffic.errors["refused"] += 1
             if exc.code in _FATAL:
-                raise DeviceUnreachable(f"{self._where}: {explain_server(exc.code)}") from exc
+                failure = DeviceUnreachable(f"{self._where}: {explain_server(exc.code)}")
+                raise self._lost(failure) from exc
             raise ServiceRefused(exc.code) from exc
         except TimeoutError as exc:
             name = type(request).__name__.removesuffix("Request")
             raise NoAnswer(f"{self._where} did not answer {name} within {timeout:g} s") from exc
         except (OSError, UaError) as exc:
-            raise DeviceUnreachable(f"{self._where}: {exc or 'connection closed'}") from exc
-        self.heard_at = time.monotonic()
+            failure = DeviceUnreachable(f"{self._where}: {exc or 'connection closed'}")
+            raise self._lost(failure) from exc
+        self.facts.heard_at = time.monotonic()
         if timeout:
+            self.client.claim(self.traffic)
             self.traffic.requests += 1
-            self.traffic.latency.add(self.heard_at - sent_at)
+            self.traffic.latency.add(self.facts.heard_at - sent_at)
         return answer
+
+    def _lost(self, failure: DeviceUnreachable) -> DeviceUnreachable:
+        """Note, for all who share the session, that nothing else will be answered on it."""
+        self.facts.failure = self.facts.failure or failure
+        return failure
 
     async def ask(self, request: Any, answer_type: type) -> Any:
         """Send a request and return the answer as one of the library's objects. Raises the same."""
@@ -152,44 +148,23 @@ class Session:
 
     async def look_around(self) -> None:
         """Learn the namespaces and what the server can take. Raises as ``ask_raw``."""
-        node_ids = [ua.NodeId(number) for number in _FACTS.values()]
-        facts = dict(zip(_FACTS, await self.read_values(node_ids), strict=True))
-        if not isinstance(facts["namespaces"].value, list):
+        node_ids = [ua.NodeId(number) for number in ABOUT.values()]
+        told = dict(zip(ABOUT, await self.read_values(node_ids), strict=True))
+        if not isinstance(told["namespaces"].value, list):
             raise DeviceUnreachable(
-                f"{self._where} has no namespaces: {explain_node(facts['namespaces'].status)}"
+                f"{self._where} has no namespaces: {explain_node(told['namespaces'].status)}"
             )
-        self.namespaces = facts["namespaces"].value
-        names = [_text(facts[name].value) for name in ("product", "product_uri", "maker")]
-        self.product = names[0]
-        servers = facts["servers"].value
-        names += servers if isinstance(servers, list) else []
-        wanted = self.settings.profile
-        self.profile = detect_profile(*names) if wanted == "auto" else PROFILES[wanted]
-        for name in ("read", "monitor", "browse", "translate"):
-            told = facts[name].value
-            limit = told if isinstance(told, int) else 0
-            self._limits[name] = batch_size(
-                self.profile, limit, self.settings.max_items_per_request
-            )
-        log.info(
-            "opcua_server",
-            url=self._where,
-            product=names[0],
-            maker=names[2],
-            version=_text(facts["version"].value),
-            profile=self.profile.name,
-            namespaces=len(self.namespaces),
-        )
+        self.facts.learn({name: sample.value for name, sample in told.items()}, self.settings)
+        log.info("opcua_server", url=self._where, **self.facts.summary)
 
     def limit(self, service: str) -> int:
         """Return how many nodes a request of a service may have."""
-        return self._limits.get(service, self.profile.batch)
+        return self.facts.limit(service)
 
-    def learn_limit(self, service: str, too_many: int) -> int:
-        """Note that a request was too large, and return how large the next may be."""
-        limit = self._limits[service] = max(1, too_many // 2)
+    def learn_limit(self, service: str, too_many: int) -> None:
+        """Note that a request was too large; the next has half."""
+        limit = self.facts.limits[service] = max(1, too_many // 2)
         log.info("opcua_batch_reduced", url=self._where, service=service, limit=limit)
-        return limit
 
     # Nodes.
 
@@ -200,21 +175,25 @@ class Session:
         for index, address in enumerate(addresses):
             try:
                 if isinstance(address, NodeName):
-                    namespace = find_index(address.namespace, self.namespaces)
+                    namespace = find_index(address.namespace, self.facts.namespaces)
                     found[index] = ua.NodeId(address.identifier, namespace)
                 else:
                     paths.append((index, self._wire_path(address)))
             except UnknownNamespace as exc:
                 found[index] = Reason(str(exc.args[0]), OpcQuality.CONFIG_ERROR)
-        size = self.limit("translate")
-        for start in range(0, len(paths), size):
-            batch = paths[start : start + size]
+        waiting = paths
+        while waiting:
+            size = self.limit("translate")
+            batch, waiting = waiting[:size], waiting[size:]
             request = ua.TranslateBrowsePathsToNodeIdsRequest()
             request.Parameters.BrowsePaths = [path for _, path in batch]
             try:
                 answer = await self.ask(request, ua.TranslateBrowsePathsToNodeIdsResponse)
             except ServiceRefused as exc:
-                found[batch[0][0]] = str(exc)
+                if exc.code in TOO_LARGE_CODES and len(batch) > 1:
+                    self.learn_limit("translate", len(batch))
+                    waiting = batch + waiting
+                    continue
                 for index, _ in batch:
                     found[index] = str(exc)
                 continue
@@ -232,7 +211,7 @@ class Session:
                 ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
                 IsInverse=False,
                 IncludeSubtypes=True,
-                TargetName=ua.QualifiedName(name, find_index(namespace, self.namespaces)),
+                TargetName=ua.QualifiedName(name, find_index(namespace, self.facts.namespaces)),
             )
             for namespace, name in address.steps
         ]
@@ -288,7 +267,7 @@ class Session:
         while True:
             await asyncio.sleep(min(_TICK_S, patience_s / 4))
             asked_at = time.monotonic()
-            if asked_at - self.heard_at < patience_s:
+            if asked_at - self.facts.heard_at < patience_s:
                 continue
             try:
                 await self.read_values([_STATE])
@@ -296,7 +275,7 @@ class Session:
                 continue  # it is there
             except DeviceUnreachable:
                 # A server that is too busy to answer and still sends data is there.
-                if self.client.uaclient.protocol is None or self.heard_at < asked_at:
+                if self.client.uaclient.protocol is None or self.facts.heard_at < asked_at:
                     raise
 
     async def keep_channel(self) -> None:
@@ -327,7 +306,3 @@ def open_answer(answer: Buffer) -> bytes:
     if not header.ServiceResult.is_good():
         raise ServiceRefused(header.ServiceResult.value)
     return bytes(answer)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -11,10 +11,11 @@ import structlog
 from asyncua import ua
 
 from edge_node.drivers.base import DeviceUnreachable
-from edge_node.drivers.opcua.items import Item
+from edge_node.drivers.opcua.items import PLAIN_TRIGGER, Item
 from edge_node.drivers.opcua.reasons import (
     FILTER_CODES,
     TOO_LARGE_CODES,
+    describe_status,
     explain_node,
     plain_code,
 )
@@ -22,6 +23,7 @@ from edge_node.drivers.opcua.session import ServiceRefused, Session
 
 _MOST_NOTIFICATIONS: Final = 10_000
 _MOST_KEEP_ALIVES: Final = 10_000
+_MOST_NAMED: Final = 10
 
 log = structlog.get_logger(__name__)
 
@@ -32,16 +34,20 @@ class Subscriptions:
     Args:
         session: that stands.
         tell_bad: is told each item that the server does not follow, and why.
+        told: the reasons for which filters were refused that the log has already.
 
-    Attributes:
-        silence_s: after this long without a word the server has forgotten them.
     """
 
-    def __init__(self, session: Session, tell_bad: Callable[[Item, str], None]) -> None:
-        self.silence_s = 0.0
+    def __init__(
+        self, session: Session, tell_bad: Callable[[Item, str], None], told: set[str]
+    ) -> None:
         self._session = session
         self._tell_bad = tell_bad
+        self._told = told
+        self._refused_filters: dict[str, list[Item]] = {}
         self._ids: dict[str, int] = {}
+        self._patience_s: dict[int, float] = {}
+        self._heard_at: dict[int, float] = {}
         self._where = session.settings.url
 
     def __bool__(self) -> bool:
@@ -50,8 +56,28 @@ class Subscriptions:
     def __contains__(self, group: str) -> bool:
         return group in self._ids
 
-    async def create(self, group: str, interval_s: float) -> None:
-        """Subscribe.
+    @property
+    def ids(self) -> list[int]:
+        """The subscriptions' numbers on the server."""
+        return list(self._ids.values())
+
+    def hear(self, subscription: int) -> None:
+        """Note that something was published for a subscription, be it that nothing changed."""
+        self._heard_at[subscription] = time.monotonic()
+
+    def silent_for(self, now: float) -> float | None:
+        """Return for how many seconds a subscription was silent that the server has forgotten.
+
+        Args:
+            now: by the monotonic clock.
+        """
+        for subscription, patience_s in self._patience_s.items():
+            if (silent_s := now - self._heard_at[subscription]) > patience_s:
+                return silent_s
+        return None
+
+    async def create(self, group: str, interval_s: float) -> int:
+        """Subscribe, and return the subscription's number.
 
         Raises:
             DeviceUnreachable: the server gives no subscription, or is gone.
@@ -73,7 +99,9 @@ class Subscriptions:
             raise DeviceUnreachable(f"{self._where} gave no subscription: {exc}") from exc
         given = answer.Parameters
         keep_alive_s = given.RevisedPublishingInterval * given.RevisedMaxKeepAliveCount / 1000
-        self.silence_s = max(self.silence_s, 2 * keep_alive_s + settings.timeout_s)
+        subscription = int(given.SubscriptionId)
+        self._patience_s[subscription] = 2 * keep_alive_s + settings.timeout_s
+        self.hear(subscription)
         if given.RevisedPublishingInterval > 1000 * interval_s:
             log.info(
                 "opcua_interval_revised",
@@ -81,7 +109,23 @@ class Subscriptions:
                 asked_s=interval_s,
                 given_s=given.RevisedPublishingInterval / 1000,
             )
-        self._ids[group] = int(given.SubscriptionId)
+        self._ids[group] = subscription
+        return subscription
+
+    async def delete(self) -> None:
+        """Give all subscriptions back, with their items.
+
+        Raises:
+            ServiceRefused: the server does not take them.
+            DeviceUnreachable: no answer, or the session is gone.
+        """
+        if not self._ids:
+            return
+        request = ua.DeleteSubscriptionsRequest()
+        request.Parameters.SubscriptionIds = self.ids
+        self._ids.clear()
+        self._patience_s.clear()
+        await self._session.ask(request, ua.DeleteSubscriptionsResponse)
 
     async def add(self, group: str, items: Sequence[Item]) -> None:
         """Have items followed; those that cannot be are bad and to be tried again.
@@ -102,6 +146,23 @@ class Subscriptions:
                     continue
                 raise DeviceUnreachable(f"{self._where} follows no items: {exc}") from exc
             waiting += self._note_items(batch, results)
+        self._tell_refused_filters()
+
+    def _tell_refused_filters(self) -> None:
+        """Say once what the server does not apply, whatever becomes of its items later."""
+        for reason, items in self._refused_filters.items():
+            if reason in self._told:
+                continue
+            self._told.add(reason)
+            log.warning(
+                "opcua_filter_refused",
+                url=self._where,
+                reason=reason,
+                tags=[item.point.name for item in items[:_MOST_NAMED]],
+                count=len(items),
+                instead="the edge node applies their deadband",
+            )
+        self._refused_filters.clear()
 
     async def _ask_items(self, group: str, batch: Sequence[Item]) -> Sequence[Any]:
         request = ua.CreateMonitoredItemsRequest()
@@ -126,12 +187,13 @@ class Subscriptions:
         parameters.SamplingInterval = point.sampling_ms
         parameters.QueueSize = point.queue_size
         parameters.DiscardOldest = True
-        is_plain = point.trigger == 1 and not point.deadband
-        if not is_plain and item.with_filter and self._session.profile.filters:
+        asked = item.asked_filter if self._session.facts.profile.filters else "none"
+        deadband = point.deadband if asked == "all" else 0.0
+        if asked != "none" and (deadband or point.trigger != PLAIN_TRIGGER):
             change_filter = ua.DataChangeFilter()
             change_filter.Trigger = ua.DataChangeTrigger(point.trigger)
-            change_filter.DeadbandType = 1 if point.deadband else 0
-            change_filter.DeadbandValue = point.deadband
+            change_filter.DeadbandType = 1 if deadband else 0
+            change_filter.DeadbandValue = deadband
             parameters.Filter = change_filter
         return parameters
 
@@ -145,9 +207,9 @@ class Subscriptions:
                 item.server_id = result.MonitoredItemId
                 item.heard_at = now
                 item.recover()
-            elif plain_code(code) in FILTER_CODES and item.with_filter:
-                item.with_filter = False  # the edge has its own deadband
-                again.append(item)
+            elif plain_code(code) in FILTER_CODES and item.ask_less():
+                again.append(item)  # the edge has its own deadband
+                self._refused_filters.setdefault(describe_status(code), []).append(item)
             else:
                 item.server_id = None
                 item.postpone(now)
@@ -160,15 +222,20 @@ class Subscriptions:
         for item in items:
             groups.setdefault(item.point.group, []).append(item)
         for group, found in groups.items():
-            request = ua.DeleteMonitoredItemsRequest()
-            request.Parameters.SubscriptionId = self._ids[group]
-            request.Parameters.MonitoredItemIds = [item.server_id for item in found]
-            try:
-                await self._session.ask(request, ua.DeleteMonitoredItemsResponse)
-            except ServiceRefused as exc:
-                log.debug("opcua_items_not_deleted", url=self._where, reason=str(exc))
-            for item in found:
-                item.server_id = None
+            size = self._session.limit("monitor")
+            for start in range(0, len(found), size):
+                await self._remove_batch(group, found[start : start + size])
+
+    async def _remove_batch(self, group: str, batch: Sequence[Item]) -> None:
+        request = ua.DeleteMonitoredItemsRequest()
+        request.Parameters.SubscriptionId = self._ids[group]
+        request.Parameters.MonitoredItemIds = [item.server_id for item in batch]
+        try:
+            await self._session.ask(request, ua.DeleteMonitoredItemsResponse)
+        except ServiceRefused as exc:
+            log.debug("opcua_items_not_deleted", url=self._where, reason=str(exc))
+        for item in batch:
+            item.server_id = None
 
 
 def _count(span_s: float, interval_s: float) -> int:

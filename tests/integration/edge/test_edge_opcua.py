@@ -296,3 +296,23 @@ async def test_a_value_that_does_not_stay_is_told_as_different(
         heard.command("DCMD", [Metric("temp", DataType.DOUBLE, 1.0)], "press")
         told = await heard.wait_json(f"{COMMANDS}/press/temp/result")
         assert (told["outcome"], told["value"]) == ("different", 9.0)
+
+
+async def test_devices_of_a_server_share_a_session_and_are_lost_and_found_together(
+    edge_broker: Broker, heard: Listener, server: OpcUaServer, tmp_path: Path
+) -> None:
+    devices = [{**press_device(server.url), "name": name} for name in ("press", "mill", "saw")]
+
+    async def born(count: int) -> None:
+        for device in devices:
+            await heard.wait("DBIRTH", count, device=device["name"])
+
+    async with running(node_document(edge_broker, tmp_path, *devices)):
+        await born(1)
+        assert len(server.server.bserver.clients) == 1
+        await trio.to_thread.run_sync(server.write, "temp", 44.5)
+        for device in devices:
+            await heard.wait_value(device["name"], "temp", 44.5)
+        await trio.to_thread.run_sync(server.restart)
+        await born(2)
+        assert len(server.server.bserver.clients) == 1

@@ -103,6 +103,7 @@ def test_every_example_is_a_device_that_the_driver_takes(block: str) -> None:
         ("nodes", "is not on the server, which has"),
         ("monitor", "nothing was published for"),
         ("reasons", "the server does not accept the user"),
+        ("shared", "this node has"),
     ],
 )
 def test_a_message_of_the_guide_is_one_of_the_driver(module: str, message: str) -> None:

@@ -23,7 +23,7 @@ class SilentSession(Session):
         settings = OpcUaConnection(url="opc.tcp://plc:4840", watchdog_s=1.0)
         super().__init__(Client(settings.url), settings, Traffic())
         self.client.uaclient.protocol = object()
-        self.heard_at = time.monotonic() - 10
+        self.facts.heard_at = time.monotonic() - 10
         self.probes = 0
         self._sends_data = sends_data
 
@@ -31,7 +31,7 @@ class SilentSession(Session):
         self.probes += 1
         await asyncio.sleep(0)
         if self._sends_data:
-            self.heard_at = time.monotonic()
+            self.facts.heard_at = time.monotonic()
         raise NoAnswer("opc.tcp://plc:4840 did not answer Read within 5 s")
 
 
