@@ -1,12 +1,13 @@
 """The OPC UA driver against servers of npm's and Java's ecosystems, each with its own limits."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from edge_node.drivers.base import (
     QUALITY_GOOD,
@@ -17,7 +18,9 @@ from edge_node.drivers.base import (
     RequestRejected,
 )
 from edge_node.drivers.opcua.driver import OpcUaDriver
+from edge_node.drivers.opcua.shared import Links
 from proto.control.opcua import OpcUaDevice
+from proto.control.table import read_table
 from proto.sparkplug.datatypes import DataType
 from proto.sparkplug.metrics import DataSet
 from tests.interop.opcua_stranger import BLOCK, SCALARS, URI, Stranger
@@ -37,6 +40,7 @@ def tag(node: str, datatype: str, **more: Any) -> dict[str, Any]:
 
 def make(url: str, tags: list[dict[str, Any]], **connection: Any) -> OpcUaDriver:
     mode = connection.pop("mode", "subscribe")
+    links = connection.pop("links", None)
     document = {
         "name": "stranger",
         "driver": "opcua",
@@ -44,7 +48,7 @@ def make(url: str, tags: list[dict[str, Any]], **connection: Any) -> OpcUaDriver
         "poll_groups": [{"name": "all", "interval_s": 0.1, "mode": mode}],
         "tags": tags,
     }
-    return OpcUaDriver(OpcUaDevice.model_validate(document))
+    return OpcUaDriver(OpcUaDevice.model_validate(document), links)
 
 
 @asynccontextmanager
@@ -180,9 +184,92 @@ async def test_a_strangers_method_is_called_by_writing(stranger: Stranger) -> No
     ]
     async with opened(make(stranger.url, tags)) as driver:
         await driver.read("all")
-        await driver.write("Stranger", arguments(1.0, 2.0))
+        assert await driver.write("Stranger", arguments(1.0, 2.0)) == {"sum": 3.0}
         with pytest.raises(RequestRejected, match="BadOutOfRange"):
             await driver.write("Stranger", arguments(-1.0, 2.0))
+
+
+async def test_a_strangers_structure_is_written_by_field(own_stranger: Stranger) -> None:
+    tags = [tag("Recipe", "structure", writable=True, read_back=True)]
+    async with opened(make(own_stranger.url, tags)) as driver:
+        await driver.read("all")
+        await driver.write("Recipe", read_table({"Speed": 4.5, "Steps": [9]}))
+        recipe = by_name(driver, await driver.read("all"))["Recipe"]
+        assert isinstance(recipe, DataSet)
+        assert recipe.columns == ("Name", "Speed", "Steps[0]")
+        assert recipe.rows == (("Raspberry", 4.5, 9),)
+        with pytest.raises(RequestRejected, match="field 'Speed': found 'fast', expected double"):
+            await driver.write("Recipe", read_table({"Speed": "fast"}))
+
+
+async def test_a_deadband_that_a_stranger_refuses_is_left_to_the_edge_and_said_once(
+    own_stranger: Stranger,
+) -> None:
+    """Setpoint is a Double, for which it applies one; Loose is so by chance only."""
+    tags = [
+        tag("Setpoint", "double", deadband=1.0),
+        tag("Loose", "double", deadband=1.0, report="timestamp"),
+        tag("Count", "int32", report="timestamp"),
+    ]
+    driver = make(own_stranger.url, tags)
+    with capture_logs() as logs:
+        for _ in range(2):
+            async with opened(driver):
+                result = await driver.read("all")
+                assert reasons(driver, result) == {}
+                own_stranger.set("Setpoint", 1.75)
+                own_stranger.set("Loose", 2.75)
+                await follow(driver, "Loose", 2.75)
+                own_stranger.set("Setpoint", 5.5)
+                await follow(driver, "Setpoint", 5.5)
+                own_stranger.set("Setpoint", 1.5)
+                own_stranger.set("Loose", 2.5)
+    (told,) = [log for log in logs if log["event"] == "opcua_filter_refused"]
+    assert (told["tags"], told["count"]) == (["Loose"], 1)
+    assert told["reason"].startswith("BadFilterNotAllowed")
+
+
+@pytest.mark.parametrize("stranger", ["node-opcua"], indirect=True)
+async def test_a_stranger_that_refuses_all_filters_is_followed_without(
+    own_stranger: Stranger,
+) -> None:
+    own_stranger.restart(filters=False)
+    tags = [tag("Setpoint", "double", deadband=1.0, report="timestamp"), tag("Loose", "double")]
+    tags += [tag(node, kind, deadband=0.5) for node, kind in BLOCK_TAGS]
+    with capture_logs() as logs:
+        async with opened(make(own_stranger.url, tags)) as driver:
+            result = await driver.read("all")
+            assert reasons(driver, result) == {}
+            own_stranger.set("Setpoint", 1.75)
+            await follow(driver, "Setpoint", 1.75)
+            own_stranger.set("Block.300", -7, datatype="Int32")
+            await follow(driver, "Block.300", -7)
+    (told,) = [log for log in logs if log["event"] == "opcua_filter_refused"]
+    assert told["reason"].startswith("BadMonitoredItemFilterUnsupported")
+    assert told["count"] >= BLOCK + 1
+    assert len(told["tags"]) == 10
+
+
+async def test_a_stranger_of_two_sessions_has_room_for_many_devices(
+    own_stranger: Stranger,
+) -> None:
+    own_stranger.restart(maxSessions=2)
+    links = Links()
+    drivers = [make(own_stranger.url, [tag("Count", "int32")], links=links) for _ in range(6)]
+    async with AsyncExitStack() as stack:
+        for driver in drivers:
+            await stack.enter_async_context(opened(driver))
+        for driver in drivers:
+            await driver.read("all")
+        for driver in drivers:
+            with trio.fail_after(PATIENCE_S):
+                await driver.wait_changes()
+        own = make(own_stranger.url, [tag("Setpoint", "double")], links=links, shared=False)
+        await stack.enter_async_context(opened(own))
+        more = make(own_stranger.url, [tag("Setpoint", "double")], links=links, shared=False)
+        with pytest.raises(DeviceUnreachable, match="the server has no free session"):
+            await more.open()
+        await more.aclose()
 
 
 @pytest.mark.parametrize("mode", ["subscribe", "poll"])

@@ -1,5 +1,6 @@
 // An OPC UA server of npm's node-opcua: `node server.js OPTIONS`, with OPTIONS as JSON:
-//   port, pki (folder), user and password (nobody else may sign in), maxNodesPerCall, maxMonitoredItems.
+//   port, pki (folder), user and password (nobody else may sign in), maxNodesPerCall, maxMonitoredItems,
+//   filters (false: monitored items with a filter are refused), maxSessions.
 // Its nodes lie in urn:nexus:stranger under Objects/Stranger. It speaks the line protocol: it prints
 // {"event": "listening"} and takes the orders restart (with other options), set, delete, create and stop on stdin.
 "use strict";
@@ -38,6 +39,16 @@ let server;
 let namespace;
 let folder;
 let timer;
+
+// A server without data change filters, as small controllers are.
+const create = opcua.Subscription.prototype.preCreateMonitoredItem;
+opcua.Subscription.prototype.preCreateMonitoredItem = function (space, timestamps, request) {
+  if (options.filters === false && request.requestedParameters.filter) {
+    const statusCode = StatusCodes.BadMonitoredItemFilterUnsupported;
+    return { createResult: new opcua.MonitoredItemCreateResult({ statusCode }) };
+  }
+  return create.call(this, space, timestamps, request);
+};
 
 function variable(id, dataType, value, more = {}) {
   return namespace.addVariable({
@@ -99,6 +110,8 @@ async function populate(spareNamespaces) {
   array("Array.String", DataType.String, ["a", "ä", ""]);
   variable("Setpoint", DataType.Double, 1.5);
   variable("Ready", DataType.Boolean, false);
+  // a number by chance, not by its type: a deadband cannot be held against it
+  variable("Loose", "BaseDataType", null, { value: { dataType: DataType.Double, value: 2.5 } });
   variable("Fixed", DataType.Double, 7.5, { accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" });
   variable("Broken", DataType.Double, 0).setValueFromSource({ dataType: DataType.Null }, StatusCodes.BadSensorFailure);
   const forced = { dataType: DataType.Double, value: 3.5 };
@@ -140,6 +153,7 @@ async function start(spareNamespaces = 0) {
     allowAnonymous: !options.user,
     userManager: { isValidUser: (user, password) => user === options.user && password === options.password },
     serverCapabilities: {
+      maxSessions: options.maxSessions ?? 100,
       maxMonitoredItems: options.maxMonitoredItems ?? 10000,
       maxMonitoredItemsPerSubscription: options.maxMonitoredItems ?? 10000,
       operationLimits: {

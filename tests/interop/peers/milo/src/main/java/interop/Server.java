@@ -238,7 +238,13 @@ public final class Server {
   private OpcUaServerConfigLimits limits() {
     UInteger perCall = UInteger.valueOf(options.path("maxNodesPerCall").asInt(1000));
     UInteger items = UInteger.valueOf(options.path("maxMonitoredItems").asInt(10_000));
+    UInteger sessions = UInteger.valueOf(options.path("maxSessions").asInt(100));
     return new OpcUaServerConfigLimits() {
+      @Override
+      public UInteger getMaxSessions() {
+        return sessions;
+      }
+
       @Override
       public UInteger getMaxNodesPerRead() {
         return perCall;

@@ -96,6 +96,8 @@ final class Stranger extends ManagedNamespaceWithLifecycle {
     array("Array.String", NodeIds.String, new String[] {"a", "ä", ""});
     variable("Setpoint", NodeIds.Double, good(1.5));
     variable("Ready", NodeIds.Boolean, good(false));
+    // a number by chance, not by its type: a deadband cannot be held against it
+    variable("Loose", NodeIds.BaseDataType, good(2.5));
     UaVariableNode fixed = variable("Fixed", NodeIds.Double, good(7.5));
     fixed.setAccessLevel(AccessLevel.toValue(AccessLevel.READ_ONLY));
     fixed.setUserAccessLevel(AccessLevel.toValue(AccessLevel.READ_ONLY));
