@@ -29,6 +29,11 @@ async def recipes(server: Any, index: int) -> None:
             new_struct_field("level", ua.VariantType.Int32, optional=True),
         ],
     )
+    numbers = [
+        new_struct_field("number", ua.VariantType.Int32),
+        new_struct_field("share", ua.VariantType.Double),
+    ]
+    await new_struct(server, index, "Amount", numbers, is_union=True)
     await server.load_data_type_definitions()
     # The classes are the process's; a second server of it makes them again under the same ids.
     point, note = ua.Point, ua.Note
@@ -45,6 +50,8 @@ async def recipes(server: Any, index: int) -> None:
     )
     await server.load_data_type_definitions()
     move = ua.Move
+    amount = ua.Amount()
+    amount.number = 5
     objects = server.nodes.objects
     for name, value in (
         ("point", point(1.5, 7)),
@@ -52,6 +59,7 @@ async def recipes(server: Any, index: int) -> None:
         ("note", note(text="hot")),
         ("move", move("left", point(3.5, 9), ua.Colour.Green, [1.0, 2.0])),
         ("fixed", point(4.5, 1)),
+        ("amount", amount),
     ):
         node = await objects.add_variable(
             ua.NodeId(name, index),

@@ -37,6 +37,10 @@ ALL = [
     P.Aes128Sha256RsaOaep_SignAndEncrypt,
     P.Aes256Sha256RsaPss_Sign,
     P.Aes256Sha256RsaPss_SignAndEncrypt,
+    P.Basic256_Sign,
+    P.Basic256_SignAndEncrypt,
+    P.Basic128Rsa15_Sign,
+    P.Basic128Rsa15_SignAndEncrypt,
 ]
 
 
@@ -87,7 +91,10 @@ async def refusal(server: OpcUaServer, **settings: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", ["Sign", "SignAndEncrypt"])
-@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"])
+@pytest.mark.parametrize(
+    "policy",
+    ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss", "Basic256", "Basic128Rsa15"],
+)
 async def test_every_policy_signs_and_encrypts(
     server: OpcUaServer, user: dict[str, Any], policy: str, mode: str
 ) -> None:

@@ -159,6 +159,17 @@ async def test_an_optional_field_is_written_and_left_out(plant: OpcUaServer) -> 
     assert result.values[0].rows == (("cold", None),)  # type: ignore[union-attr]
 
 
+async def test_a_union_has_the_one_field_that_was_written(plant: OpcUaServer) -> None:
+    tag = {"name": "amount", "datatype": "structure"}
+    values, bad = await read(plant, tag)
+    assert bad == {}
+    assert (values[0].columns, values[0].rows) == (("number", "share"), ((5, None),))
+    result = await write(plant, tag, table(share=0.5))
+    assert result.values[0].rows == ((None, 0.5),)  # type: ignore[union-attr]
+    with pytest.raises(RequestRejected, match="found number, share, expected one of them"):
+        await write(plant, tag, table(share=0.5, number=1))
+
+
 async def test_a_template_instance_is_written_member_by_member(plant: OpcUaServer) -> None:
     instance = Template((Metric("y", DataType.INT16, 30),), "Point")
     result = await write(plant, POINT, instance)
