@@ -77,6 +77,49 @@ class Plant:
         return placed.model_copy(update={"node": node})
 
 
+class Recipes:
+    """A simulated OPC UA server, which has structures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = find_free_port()
+        options = ("--port", str(self.port), "--tags", "2", "--security", "None")
+        argv = (*_CLI, "simulate", "opcua", *options)
+        log = folder / "recipes.log"
+        self._process = Process("recipes", argv, log=log, env=_environment())
+        try:
+            wait_until(
+                lambda: is_listening(self.port), self._process, timeout_s=60, what="offer OPC UA"
+            )
+        except BaseException:
+            self._process.stop(grace_s=5)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stop(grace_s=5)
+
+    def device(self, name: str, **more: Any) -> dict[str, Any]:
+        """Return a device with a structure and an array of them, as data sets."""
+        address = "nsu=urn:nexus:simulator:plant;s=Device1.Types"
+        return {
+            "name": name,
+            "driver": "opcua",
+            "connection": {"url": f"opc.tcp://127.0.0.1:{self.port}/"},
+            "tags": [
+                {"name": "Recipe", "address": f"{address}.Recipe", "datatype": "structure"},
+                {
+                    "name": "Recipes",
+                    "address": f"{address}.Recipes",
+                    "datatype": "structure",
+                    "array": True,
+                },
+            ],
+            **more,
+        }
+
+
 class EdgeNode:
     """An edge node process that can be stopped, killed and started again.
 

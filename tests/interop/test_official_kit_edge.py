@@ -18,7 +18,7 @@ from deploy.local.broker import MqttBroker
 from proto.sparkplug.topics import MessageType, NodeId
 from tests.interop.observer import Observer
 from tests.interop.official_kit import PORT, Kit, Verdicts
-from tests.interop.roles import EdgeNode, Plant
+from tests.interop.roles import EdgeNode, Plant, Recipes
 
 GROUP = "interop"
 DEVICES = ("Filler", "Capper", "Labeller", "Drives")
@@ -27,9 +27,6 @@ both_versions = pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 
 # The text puts a UInt32 into int_value, the kit wants it in long_value.
 UINT32 = {"topics-dbirth-metrics", "operational-behavior-data-publish-dbirth-values"}
-# No driver of the plant yields DataSets.
-DATASETS = 8
-
 MOTOR = {
     "name": "Motor",
     "version": "1.0",
@@ -43,6 +40,22 @@ MOTOR = {
     ],
 }
 
+# Statements about data sets.
+DATASETS = 8
+
+WAVE = {
+    "name": "Wave",
+    "version": "1.0",
+    "parameters": MOTOR["parameters"],
+    "members": [
+        {
+            "name": "Height",
+            "address": "nsu=urn:nexus:simulator:plant;s=Device1.Tag{base}",
+            "datatype": "double",
+        }
+    ],
+}
+
 _numbers = itertools.count(1)
 
 
@@ -50,6 +63,12 @@ _numbers = itertools.count(1)
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with Plant(tmp_path_factory.mktemp("plant")) as plant:
         yield plant
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Iterator[Recipes]:
+    with Recipes(tmp_path) as recipes:
+        yield recipes
 
 
 @pytest.fixture
@@ -178,6 +197,7 @@ def test_edge_send_data(kit: Kit, subject: Subject) -> None:
 
 @both_versions
 def test_edge_send_complex_data(kit: Kit, subject: Subject, observer: Observer) -> None:
+    """The instances of a template; no device of the line has data sets."""
     kit.start("edge", "SendComplexDataTest", *subject.ids, "Drives")
 
     with subject.edge():
@@ -189,6 +209,24 @@ def test_edge_send_complex_data(kit: Kit, subject: Subject, observer: Observer) 
     datasets = {id_ for id_ in verdicts.not_executed if "dataset" in id_}
     assert len(datasets) == DATASETS
     _check(verdicts, 50, missing=datasets)
+
+
+@both_versions
+def test_edge_send_data_sets(kit: Kit, subject: Subject, recipes: Recipes) -> None:
+    """The structures of an OPC UA server; the kit ends when it has seen one, and an instance."""
+    instances = [
+        {"template": "Wave", "name": "First", "parameters": {"base": 1}},
+        {"template": "Wave", "name": "Second", "parameters": {"base": 2, "maker": "ACME"}},
+    ]
+    subject.fields["templates"] = [WAVE]
+    subject.fields["devices"] = [recipes.device("Mixer", instances=instances)]
+    kit.start("edge", "SendComplexDataTest", *subject.ids, "Mixer")
+
+    with subject.edge():
+        verdicts = kit.verdicts()
+
+    assert len({id_ for id_ in verdicts.passed if "dataset" in id_}) == DATASETS
+    _check(verdicts, 48, missing=set())
 
 
 @both_versions
