@@ -40,6 +40,8 @@ def browse_opcua(
         click.echo(json.dumps({"server": server, "tags": rows}))
     else:
         click.echo(format_table(rows).rstrip("\n"))
+    for path, reason in found.closed:
+        click.echo(f"{device.name}: {path} cannot be looked into: {reason}", err=True)
     for variable in found.variables:
         if variable.datatype is None:
             reason = "no array of its type is one" if variable.array else "its type is abstract"

@@ -12,7 +12,7 @@ from asyncua import ua
 
 from edge_node.drivers.base import Changes, DeviceUnreachable, RawValue
 from edge_node.drivers.opcua.driver import OpcUaDriver
-from tests.integration.opcua_rig import PATIENCE_S, OpcUaServer, make_driver
+from tests.integration.opcua_rig import PATIENCE_S, OpcUaServer, add_variable, make_driver
 
 pytestmark = pytest.mark.trio
 
@@ -168,6 +168,34 @@ async def test_a_node_survives_another_order_of_the_namespaces(server: OpcUaServ
     async with opened(driver):
         server.write("temp", 4.5)
         await follow(driver, has(0, 4.5))
+
+
+LATE = "urn:plant:late"
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "poll"])
+async def test_a_namespace_that_comes_while_the_session_stands_is_found(
+    server: OpcUaServer, mode: str
+) -> None:
+    """Servers load a project while they run."""
+    tag = {"name": "new", "address": f"nsu={LATE};s=new", "datatype": "double"}
+    groups = [{"name": "default", "interval_s": 0.1, "mode": mode}]
+    driver = make_driver(server.url, tag, poll_groups=groups)
+
+    async def load() -> None:
+        index = await server.server.register_namespace(LATE)
+        await add_variable(server.server, index, "new", 5.5, ua.VariantType.Double)
+
+    async with opened(driver):
+        result = await driver.read("default")
+        assert f"namespace '{LATE}' is not on the server" in result.bad[0]
+        await trio.to_thread.run_sync(lambda: server.call(load()))
+        if mode == "subscribe":
+            await follow(driver, has(0, 5.5))
+        with trio.fail_after(PATIENCE_S):
+            while (result := await driver.read("default")).bad:  # noqa: ASYNC110  # a poll
+                await trio.sleep(0.5)
+        assert result.values == [5.5]
 
 
 @pytest.mark.complaint("healthy-session")

@@ -18,7 +18,12 @@ from edge_node.drivers.opcua.connection import connect, disconnect, load_credent
 from edge_node.drivers.opcua.kinds import BY_CODE, EXTENSION_OBJECT
 from edge_node.drivers.opcua.loop import AsyncioLoop
 from edge_node.drivers.opcua.nodes import Address, name_node
-from edge_node.drivers.opcua.reasons import explain_node, is_good
+from edge_node.drivers.opcua.reasons import (
+    TOO_LARGE_CODES,
+    explain_node,
+    is_good,
+    plain_code,
+)
 from edge_node.drivers.opcua.session import ServiceRefused, Session
 from edge_node.drivers.opcua.structures import Layout
 from edge_node.drivers.opcua.typefinder import find_built_in, find_layout
@@ -28,6 +33,7 @@ from proto.control.opcua import OpcUaConnection
 _OBJECTS: Final = ua.ObjectIds.ObjectsFolder
 _WRITE: Final = 0x02
 """The bit CurrentWrite of an access level (OPC 10000-3 8.57)."""
+_NO_CONTINUATION_POINTS: Final = ua.StatusCodes.BadNoContinuationPoints
 _NO_NAME: Final = re.compile(r"[/+#\x00]")
 
 
@@ -76,12 +82,14 @@ class Found:
     Attributes:
         product: what the server says of itself.
         nodes: how many were looked at.
+        closed: path and reason of nodes that the server did not let be looked into.
     """
 
     product: str = ""
     profile: str = ""
     nodes: int = 0
     variables: list[FoundVariable] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
 
 
 async def browse_server(settings: OpcUaConnection, walk: Walk) -> Found:
@@ -105,11 +113,21 @@ async def _browse(settings: OpcUaConnection, credentials: Any, walk: Walk) -> Fo
     session = Session(client, settings, Traffic())
     try:
         await session.look_around()
-        return await _Walker(session, walk).run()
+        return await walk_tree(session, walk)
     except ServiceRefused as exc:
         raise DeviceUnreachable(f"{settings.url}: {exc}") from exc
     finally:
         await disconnect(client)
+
+
+async def walk_tree(session: Session, walk: Walk) -> Found:
+    """Walk a server's tree on a session that stands.
+
+    Raises:
+        ServiceRefused: the server does not browse.
+        DeviceUnreachable: no answer, or there is no such start.
+    """
+    return await _Walker(session, walk).run()
 
 
 class _Walker:
@@ -156,44 +174,81 @@ class _Walker:
     async def _children(self, nodes: Sequence[tuple[Any, str]]) -> list[tuple[str, Any]]:
         """Return the references below nodes, each with its parent's path."""
         found: list[tuple[str, Any]] = []
-        size = self._session.limit("browse")
-        for at in range(0, len(nodes), size):
-            batch = nodes[at : at + size]
-            request = ua.BrowseRequest()
-            request.Parameters.NodesToBrowse = [
-                ua.BrowseDescription(
-                    NodeId=node,
-                    BrowseDirection=ua.BrowseDirection.Forward,
-                    ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
-                    IncludeSubtypes=True,
-                    NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
-                    ResultMask=ua.BrowseResultMask.All,
-                )
-                for node, _ in batch
-            ]
-            answer = await self._session.ask(request, ua.BrowseResponse)
-            waiting = list(zip(answer.Results, [path for _, path in batch], strict=True))
-            while waiting:
-                more: list[tuple[Any, str]] = []
-                for result, path in waiting:
-                    if not path and not is_good(result.StatusCode.value):
-                        why = explain_node(result.StatusCode.value)
-                        raise DeviceUnreachable(f"{self._where}: {why}")
-                    found += [(path, reference) for reference in result.References or ()]
-                    if result.ContinuationPoint:
-                        more.append((result.ContinuationPoint, path))
-                waiting = await self._go_on(more)
+        waiting = list(nodes)
+        while waiting:
+            size = self._session.limit("browse")
+            batch, waiting = waiting[:size], waiting[size:]
+            try:
+                results = await self._browse(batch)
+            except ServiceRefused as exc:
+                if exc.code not in TOO_LARGE_CODES or len(batch) == 1:
+                    raise
+                self._session.learn_limit("browse", len(batch))
+                waiting = batch + waiting
+                continue
+            crowded = await self._take(found, batch, results)
+            if len(crowded) == len(batch) > 1:
+                self._session.learn_limit("browse", len(batch))
+            waiting = crowded + waiting
         return found
 
-    async def _go_on(self, points: Sequence[tuple[Any, str]]) -> list[tuple[Any, str]]:
+    async def _take(
+        self,
+        found: list[tuple[str, Any]],
+        batch: Sequence[tuple[Any, str]],
+        results: Sequence[Any],
+    ) -> list[tuple[Any, str]]:
+        """Add what a batch brought, and what follows it; return the nodes to be asked again.
+
+        A server keeps few continuation points; nodes that it has none left for say so, and have
+        their turn when those before them are done (OPC 10000-4 5.8.2).
+        """
+        crowded: list[tuple[Any, str]] = []
+        waiting = list(zip(results, [path for _, path in batch], batch, strict=True))
+        while waiting:
+            more: list[tuple[Any, str, tuple[Any, str]]] = []
+            for result, path, node in waiting:
+                code = result.StatusCode.value
+                if plain_code(code) == _NO_CONTINUATION_POINTS and len(batch) > 1:
+                    crowded.append(node)
+                    continue
+                if not is_good(code):
+                    if not path:
+                        raise DeviceUnreachable(f"{self._where}: {explain_node(code)}")
+                    self._found.closed.append((path, explain_node(code)))
+                found += [(path, reference) for reference in result.References or ()]
+                if result.ContinuationPoint:
+                    more.append((result.ContinuationPoint, path, node))
+            followed = await self._go_on([point for point, _, _ in more])
+            waiting = [(r, p, n) for r, (_, p, n) in zip(followed, more, strict=True)]
+        return crowded
+
+    async def _browse(self, batch: Sequence[tuple[Any, str]]) -> Sequence[Any]:
+        request = ua.BrowseRequest()
+        request.Parameters.NodesToBrowse = [
+            ua.BrowseDescription(
+                NodeId=node,
+                BrowseDirection=ua.BrowseDirection.Forward,
+                ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
+                IncludeSubtypes=True,
+                NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
+                ResultMask=ua.BrowseResultMask.All,
+            )
+            for node, _ in batch
+        ]
+        answer = await self._session.ask(request, ua.BrowseResponse)
+        results: Sequence[Any] = answer.Results
+        return results
+
+    async def _go_on(self, points: Sequence[Any]) -> Sequence[Any]:
         if not points:
             return []
         request = ua.BrowseNextRequest()
         request.Parameters.ReleaseContinuationPoints = False
-        request.Parameters.ContinuationPoints = [point for point, _ in points]
+        request.Parameters.ContinuationPoints = points
         answer = await self._session.ask(request, ua.BrowseNextResponse)
-        paths = [path for _, path in points]
-        return list(zip(answer.Parameters.Results, paths, strict=True))
+        results: Sequence[Any] = answer.Parameters.Results
+        return results
 
     async def _describe(self, variables: Sequence[tuple[Any, str]]) -> None:
         """Read what a tag needs to know of variables."""

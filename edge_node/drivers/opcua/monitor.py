@@ -195,6 +195,7 @@ class Monitor:
         """Find the nodes of items and follow them anew."""
         now = time.monotonic()
         await self._subscriptions.remove([item for item in items if item.server_id is not None])
+        await self._session.refresh_namespaces()
         nodes = await self._session.resolve([item.point.address for item in items])
         groups: dict[str, list[Item]] = {}
         for item, node in zip(items, nodes, strict=True):

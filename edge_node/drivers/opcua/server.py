@@ -26,7 +26,7 @@ from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
 from edge_node.drivers.opcua.methods import Methods
 from edge_node.drivers.opcua.monitor import Monitor, now_ms
-from edge_node.drivers.opcua.nodes import BrowsePath
+from edge_node.drivers.opcua.nodes import Address, BrowsePath
 from edge_node.drivers.opcua.points import Point
 from edge_node.drivers.opcua.reasons import LOST_NODE_CODES, is_good, plain_code
 from edge_node.drivers.opcua.session import ServiceRefused, Session
@@ -132,12 +132,14 @@ class Server:
         Raises:
             DeviceUnreachable: no answer, or the connection is gone.
         """
-        _, monitor = self._connected()
+        session, monitor = self._connected()
         points = self._groups[group]
         items = [self._by_name[point.name] for point in points if point.method is None]
         requests = self._traffic.requests
         now = time.monotonic()
-        await self._find([i for i in items if i.node is None and (i.retry_at or 0) <= now])
+        if again := [i for i in items if i.node is None and (i.retry_at or 0) <= now]:
+            await session.refresh_namespaces()
+            await self._find(again)
         result = PollResult(now_ms(), [None] * len(points), {}, 0, {}, [now_ms()] * len(points))
         try:
             await self._read_into(result, items)
@@ -269,9 +271,7 @@ class Server:
             times[index] = taken.timestamp_ms
             if taken.quality == QUALITY_BAD:
                 bad[index] = taken.reason or ""
-                if isinstance(item.point.address, BrowsePath) and (
-                    plain_code(sample.status) in LOST_NODE_CODES
-                ):
+                if plain_code(sample.status) in LOST_NODE_CODES and _may_move(item.point.address):
                     item.node = None  # it may be there again as another node
                     item.postpone(time.monotonic())
             elif taken.quality == QUALITY_UNCERTAIN:
@@ -279,6 +279,11 @@ class Server:
         result.timestamp_ms = wall_ms
         result.timestamps_ms = times
         result.bad, result.uncertain = bad, uncertain
+
+
+def _may_move(address: Address) -> bool:
+    """Whether the node that an address leads to may get another node id."""
+    return isinstance(address, BrowsePath) or isinstance(address.namespace, str)
 
 
 def _is_same(point: Point, held: RawValue, written: Any) -> bool:

@@ -157,6 +157,16 @@ class Session:
         self.facts.learn({name: sample.value for name, sample in told.items()}, self.settings)
         log.info("opcua_server", url=self._where, **self.facts.summary)
 
+    async def refresh_namespaces(self) -> None:
+        """Read the namespaces again: servers that load a project while they run get new ones.
+
+        Raises as ``read_values``.
+        """
+        (told,) = await self.read_values([ua.NodeId(ABOUT["namespaces"])])
+        if isinstance(told.value, list) and told.value != self.facts.namespaces:
+            log.info("opcua_namespaces_changed", url=self._where, namespaces=len(told.value))
+            self.facts.namespaces = told.value
+
     def limit(self, service: str) -> int:
         """Return how many nodes a request of a service may have."""
         return self.facts.limit(service)
