@@ -20,7 +20,7 @@ from edge_node.drivers.opcua.wire import WireError
 from edge_node.drivers.traffic import Traffic
 
 _FEWEST: Final = 2
-_MOST: Final = 10
+_MOST: Final = 100
 """Publish requests that wait at the server: one more than there are subscriptions, within these."""
 _TICK_S: Final = 0.1
 
