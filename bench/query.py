@@ -1,7 +1,8 @@
 """How soon the usual questions are answered over many rows: 99th percentiles, milliseconds.
 
 Thirty days of forty tags once a second (about a hundred million rows) and the newest value of ten
-thousand tags. The baseline is the bare round trip of a query that reads nothing.
+thousand tags; and, in medians, every retrieval mode over a day and over the month of one tag. The
+baseline is the bare round trip of a query that reads nothing.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ import asyncpg
 import click
 import numpy as np
 
+from bench.query_modes import measure_modes
 from deploy.local.database import EmbeddedServer
 from deploy.local.process import ProcessError
 from historian.database import Connection
@@ -91,6 +93,7 @@ async def _run(
     took = {
         name: await _measure(ask, repeat) for name, ask in _questions(connection, low, tags).items()
     }
+    modes = await measure_modes(connection, 1, low + timedelta(days=DAYS))
     bare = await _measure(lambda: connection.fetchval("SELECT 1"), repeat)
     await connection.close()
     return {
@@ -98,6 +101,7 @@ async def _run(
         "figures": {
             "p99_ms": {name: times.p99_ms for name, times in took.items()},
             "median_ms": {name: times.median_ms for name, times in took.items()},
+            "modes_median_ms": modes,
             "rows": count,
             "bytes_per_row": round(size / count, 2),
         },

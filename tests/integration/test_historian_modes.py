@@ -190,6 +190,8 @@ def test_linear_filling_needs_a_neighbour_on_each_side(database: str) -> None:
         ("slopes(1, {high}, {low})", "expected the earlier moment first"),
         ("spells(1, {high}, {low})", "expected the earlier moment first"),
         ("value_state(1, {high}, {low})", "expected the earlier moment first"),
+        ("outages('a', 'b', {high}, {low})", "expected the earlier moment first"),
+        ("online_percentage('a', 'b', {low}, NULL)", "to null, expected two moments"),
     ],
 )  # fmt: skip
 def test_argument_that_makes_no_sense_is_told(database: str, call: str, message: str) -> None:
@@ -369,6 +371,69 @@ def test_lost_session_is_an_outage_from_its_last_sight(database: str) -> None:
     ]
     online = "SELECT historian.online_percentage('plant', 'line-8', %s, %s) AS percent"
     assert query(database, online, START, END) == [{"percent": 75.0}]
+
+
+def test_online_and_outages_agree_at_every_edge_of_a_time(database: str) -> None:
+    now = datetime.now(UTC)
+    events = [(-50, "node_birth"), (-40, "node_death"), (-30, "node_birth"), (-20, "gap")]
+    events += [(-10, "node_lost"), (-10, "node_birth"), (-5, "node_death")]
+    for at, kind in events:
+        query(
+            database,
+            "INSERT INTO historian.event (time, kind, group_name, edge)"
+            " VALUES (%s, %s, 'plant', 'line-7') RETURNING 1",
+            now + timedelta(minutes=at),
+            kind,
+        )
+
+    def asked(low: float, high: float, edge: str = "line-7") -> tuple[float | None, list[Any]]:
+        span = (now + timedelta(minutes=low), now + timedelta(minutes=high))
+        percent = f"SELECT historian.online_percentage('plant', '{edge}', %s, %s) AS percent"
+        outages = f"SELECT * FROM historian.outages('plant', '{edge}', %s, %s)"  # noqa: S608  # ours
+        found: list[Any] = [
+            (round((row["since"] - now) / timedelta(minutes=1)), row["until"] - now, row["reason"])
+            for row in query(database, outages, *span)
+        ]
+        return query(database, percent, *span)[0]["percent"], [
+            (since, round(until / timedelta(minutes=1)), why) for since, until, why in found
+        ]
+
+    # From before the first birth: not known to be online, and no outage that anybody saw.
+    assert asked(-60, -40) == (50, [])
+    assert asked(-60, -50) == (None, [])
+    assert asked(-50, -30) == (50, [(-40, -30, "node_death")])
+    assert asked(-35, -33) == (0, [(-35, -33, "node_death")])
+    # A session that was lost and found again in the same moment.
+    assert asked(-30, -5) == (100, [])
+    # Offline now: up to now, however far the time goes on.
+    percent, found = asked(-10, 60)
+    assert percent == pytest.approx(50, abs=5)
+    assert found == [(-5, 0, "node_death")]
+    # Nobody knows the future, nor of nodes that were never seen.
+    assert asked(10, 60) == (None, [])
+    assert asked(-60, 0, "line-6") == (None, [])
+
+
+def test_online_now_counts_up_to_now(database: str) -> None:
+    now = datetime.now(UTC)
+    for device, kind in ((None, "node_birth"), ("filler", "device_birth")):
+        query(
+            database,
+            "INSERT INTO historian.event (time, kind, group_name, edge, device)"
+            " VALUES (%s, %s, 'plant', 'line-5', %s) RETURNING 1",
+            now - timedelta(minutes=30),
+            kind,
+            device,
+        )
+    asked = "SELECT historian.online_percentage('plant', 'line-5', %s, %s, %s) AS percent"
+    hours = (now - timedelta(hours=1), now + timedelta(hours=1))
+    for device in (None, "filler"):
+        (row,) = query(database, asked, *hours, device)
+        assert row["percent"] == pytest.approx(50, abs=2)
+    assert query(database, asked, *hours, "capper") == [{"percent": None}]
+    # What is not over has no end of its own.
+    later = query(database, asked, now - timedelta(minutes=10), now + timedelta(days=9), None)
+    assert later == [{"percent": 100}]
 
 
 def test_plan_of_the_readers_walks_the_index_in_order(database: str) -> None:

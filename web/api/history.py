@@ -231,9 +231,13 @@ async def show_online(history: History, asked: models.NodeQuery) -> dict[str, An
     """Give which part of a time a node or device was online, and when it was not."""
     if not asked.group or not asked.edge:
         raise BadRequest("group and edge: found none, expected those of an edge node")
-    place = (asked.group, asked.edge, asked.device, asked.low, asked.end)
+    place = (asked.group, asked.edge, asked.device or None, asked.low, asked.end)
     percent = await history.read_online_percentage(*place)
     outages = await history.read_outages(*place)
+    if len(outages) > models.MOST_ROWS:
+        raise BadRequest(
+            f"outages: found {len(outages)}, expected at most {models.MOST_ROWS}, in a shorter time"
+        )
     return {"percent": percent, "outages": [_outage(outage) for outage in outages]}
 
 

@@ -177,6 +177,7 @@ class NodeQuery(SpanQuery):
     group: str = ""
     edge: str = ""
     device: str | None = None
+    """The edge node itself when absent or empty."""
 
 
 class EventsQuery(SpanQuery):
@@ -283,6 +284,6 @@ class OnlineJson(Answer):
     """Which part of a time a node or device was online."""
 
     percent: float | None
-    """Null where nothing is known of it; the future does not count."""
+    """Null where it was never seen until then; the future does not count."""
     outages: list[list[Any]]
     """[since_ms, until_ms, reason]"""
