@@ -133,11 +133,13 @@ def encode_refused(datatype: DataType, value: Value, subject: str, encoder: Valu
 
 
 def _signed(low: int, high: int) -> ValueEncoder:
-    def encode(value: int) -> bytes:
+    def encode(value: int) -> bytes:  # what varint does, without a call of it
         if 0 <= value <= high:
-            return b"\x50" + varint(value)
+            return b"\x50" + (_SHORT[value] if value < 0x4000 else varint(value))
         if low <= value < 0:
-            return b"\x50" + varint(value + 0x1_0000_0000)
+            wrapped = value + 0x1_0000_0000
+            low_bits = _MORE[wrapped & 0x3FFF] + _MORE[wrapped >> 14 & 0x3FFF]
+            return b"\x50" + low_bits + _SHORT[wrapped >> 28]
         raise OverflowError
 
     return encode
@@ -146,7 +148,7 @@ def _signed(low: int, high: int) -> ValueEncoder:
 def _unsigned(tag: bytes, high: int) -> ValueEncoder:
     def encode(value: int) -> bytes:
         if 0 <= value <= high:
-            return tag + varint(value)
+            return tag + (_SHORT[value] if value < 0x4000 else varint(value))
         raise OverflowError
 
     return encode
