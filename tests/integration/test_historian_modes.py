@@ -187,6 +187,8 @@ def test_linear_filling_needs_a_neighbour_on_each_side(database: str) -> None:
         ("changes(1, {low}, {high}, -0.5)", "deadband is -0.5, expected at least 0"),
         ("best_fit(1, {low}, {high}, 0)", "points is 0, expected at least 1"),
         ("envelope(1, {high}, {low})", "expected the earlier moment first"),
+        ("trend(1, {low}, {high}, 0)", "points is 0, expected at least 1"),
+        ("trend(1, {high}, {low})", "expected the earlier moment first"),
         ("slopes(1, {high}, {low})", "expected the earlier moment first"),
         ("spells(1, {high}, {low})", "expected the earlier moment first"),
         ("value_state(1, {high}, {low})", "expected the earlier moment first"),

@@ -86,6 +86,7 @@ def find_days(connection: psycopg.Connection) -> set[str]:
         "round_trip(1, '2026-10-10 06:00Z', '2026-10-10 07:00Z')",
         f"best_fit(1, {ASKED})",
         f"envelope(1, {ASKED})",
+        f"trend(1, {ASKED}, 100)",
         "last_known(1, '2026-10-10 06:00Z')",
         "last_sample(1, '2026-10-10 06:00Z')",
         "last_good(1, '2026-10-10 06:00Z')",
