@@ -26,7 +26,7 @@ from edge_node.drivers.opcua.inbox import Inbox
 from edge_node.drivers.opcua.items import Item, Taker
 from edge_node.drivers.opcua.methods import Methods
 from edge_node.drivers.opcua.monitor import Monitor, now_ms
-from edge_node.drivers.opcua.nodes import Address, BrowsePath
+from edge_node.drivers.opcua.nodes import BrowsePath
 from edge_node.drivers.opcua.points import Point
 from edge_node.drivers.opcua.reasons import LOST_NODE_CODES, is_good, plain_code
 from edge_node.drivers.opcua.session import ServiceRefused, Session
@@ -137,7 +137,7 @@ class Server:
         items = [self._by_name[point.name] for point in points if point.method is None]
         requests = self._traffic.requests
         now = time.monotonic()
-        if again := [i for i in items if i.node is None and (i.retry_at or 0) <= now]:
+        if again := [item for item in items if self._is_due(item, now)]:
             await session.refresh_namespaces()
             await self._find(again)
         result = PollResult(now_ms(), [None] * len(points), {}, 0, {}, [now_ms()] * len(points))
@@ -266,24 +266,39 @@ class Server:
         times: list[int] = [wall_ms] * len(result.values)
         for item, sample, taken in zip(found, samples, takes, strict=True):
             index = item.point.index
+            if taken.quality != QUALITY_BAD and self._is_polled(item):
+                item.recover()
             item.sample = sample
             result.values[index] = taken.value
             times[index] = taken.timestamp_ms
             if taken.quality == QUALITY_BAD:
                 bad[index] = taken.reason or ""
-                if plain_code(sample.status) in LOST_NODE_CODES and _may_move(item.point.address):
-                    item.node = None  # it may be there again as another node
-                    item.postpone(time.monotonic())
+                if plain_code(sample.status) in LOST_NODE_CODES:
+                    self._lose(item)
             elif taken.quality == QUALITY_UNCERTAIN:
                 uncertain[index] = taken.reason or ""
         result.timestamp_ms = wall_ms
         result.timestamps_ms = times
         result.bad, result.uncertain = bad, uncertain
 
+    def _lose(self, item: Item) -> None:
+        """Have a node that the server does not have looked up anew in a while, where that helps."""
+        address = item.point.address
+        if isinstance(address, BrowsePath):
+            item.node = None  # it may be there again as another node
+            item.postpone(time.monotonic())
+        elif isinstance(address.namespace, str) and item.retry_at is None and self._is_polled(item):
+            item.postpone(time.monotonic())
 
-def _may_move(address: Address) -> bool:
-    """Whether the node that an address leads to may get another node id."""
-    return isinstance(address, BrowsePath) or isinstance(address.namespace, str)
+    def _is_due(self, item: Item, now: float) -> bool:
+        """Whether an item's node is to be looked up before it is read."""
+        if item.retry_at is None:
+            return item.node is None
+        return item.retry_at <= now and (item.node is None or self._is_polled(item))
+
+    def _is_polled(self, item: Item) -> bool:
+        """Whether an item is for this class to mend; those that are followed are the monitor's."""
+        return item.point.group not in self._followed
 
 
 def _is_same(point: Point, held: RawValue, written: Any) -> bool:
