@@ -73,8 +73,9 @@ def test_each_of_two_brokers_has_the_whole_life_of_a_state(
         before_ms = time.time_ns() // 1_000_000
         assert second.terminate() == 0
     for watcher in watchers:
-        online, end_ms = told(watcher)
-        assert not online
+        while (state := told(watcher))[0]:
+            pass  # a host may say more than once that it is there
+        _, end_ms = state
         assert end_ms >= before_ms
         assert watcher.messages.empty(), "a will followed a clean end"
         watcher.close()

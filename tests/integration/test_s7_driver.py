@@ -261,10 +261,11 @@ async def test_a_cpu_that_goes_away_is_unreachable_and_comes_back(cpu: Cpu) -> N
         await driver.read("default")
     await driver.open()
     assert (await driver.read("default")).values == [0]
-    driver._link._stream.socket.shutdown(trio.socket.SHUT_RDWR)  # type: ignore[union-attr]
+    driver._link._stream._socket.shutdown(trio.socket.SHUT_RDWR)  # type: ignore[union-attr]
     with pytest.raises(DeviceUnreachable, match="closed the connection"):
         await driver.read("default")
     assert (await poll(driver)).values == [0]
+    await driver.aclose()
 
 
 async def test_nothing_listening_is_told_as_the_system_says_it() -> None:
