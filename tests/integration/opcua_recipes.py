@@ -13,16 +13,21 @@ CALLS: list[tuple[Any, ...]] = []
 
 async def recipes(server: Any, index: int) -> None:
     """A structure in a structure, one with optional fields, an enumeration, and methods."""
-    await new_enum(server, index, "Colour", ["Red", "Green"])
+    # The library's classes are the process's, by node id: what a test has read from a server of
+    # another process would be taken for these. No other server has so many namespaces.
+    types = index
+    for number in range(4):
+        types = await server.register_namespace(f"urn:plant:types:{number}")
+    await new_enum(server, types, "Colour", ["Red", "Green"])
     await new_struct(
         server,
-        index,
+        types,
         "Point",
         [new_struct_field("x", ua.VariantType.Double), new_struct_field("y", ua.VariantType.Int16)],
     )
     await new_struct(
         server,
-        index,
+        types,
         "Note",
         [
             new_struct_field("text", ua.VariantType.String),
@@ -33,13 +38,13 @@ async def recipes(server: Any, index: int) -> None:
         new_struct_field("number", ua.VariantType.Int32),
         new_struct_field("share", ua.VariantType.Double),
     ]
-    await new_struct(server, index, "Amount", numbers, is_union=True)
+    await new_struct(server, types, "Amount", numbers, is_union=True)
     await server.load_data_type_definitions()
     # The classes are the process's; a second server of it makes them again under the same ids.
     point, note = ua.Point, ua.Note
     await new_struct(
         server,
-        index,
+        types,
         "Move",
         [
             new_struct_field("name", ua.VariantType.String),
