@@ -26,6 +26,8 @@ from pathlib import Path
 
 import asyncpg
 import click
+import psycopg
+from psycopg import sql
 
 from bench import ingest
 from deploy.local.checkout import ROOT
@@ -40,7 +42,7 @@ from edge_node.pipeline.tags import DeviceTags, GroupPipeline
 from historian.catalogue import read_definitions
 from historian.database import Connection
 from historian.packer import Packer
-from historian.parts import read_columns
+from historian.parts import find_parts, find_table, list_columns
 from historian.registry import Registry
 from historian.report import read_report
 from historian.rows import Rows
@@ -143,7 +145,7 @@ def _run(url: str, hours: int) -> dict[str, object]:
     before = read_report(url, 0)
     asyncio.run(_compress(url, server))
     after = read_report(url, 0)
-    columns = read_columns(url)
+    columns = _read_columns(url)
     if columns:
         columns["overhead"] = after.bytes - sum(columns.values())
     return {
@@ -250,6 +252,22 @@ async def _compress(url: str, server: DatabaseServer) -> None:
             )
     finally:
         await connection.close()
+
+
+def _read_columns(url: str) -> dict[str, int]:
+    """Bytes that each column of the columnstore takes; empty where there is none."""
+    found: dict[str, int] = {}
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        for part in find_parts(connection):
+            if part.batches is None:
+                continue
+            table, _ = find_table(connection, part.batches)
+            for column in list_columns(connection, part.batches):
+                statement = sql.SQL("SELECT coalesce(sum(pg_column_size({})), 0) FROM {}")
+                row = connection.execute(statement.format(sql.Identifier(column), table)).fetchone()
+                name = "batch" if column.startswith("_ts_meta") else column
+                found[name] = found.get(name, 0) + (int(row[0]) if row is not None else 0)
+    return found
 
 
 if __name__ == "__main__":

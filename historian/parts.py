@@ -84,23 +84,3 @@ def find_table(connection: psycopg.Connection, oid: int) -> tuple[sql.Identifier
 def list_columns(connection: psycopg.Connection, oid: int) -> list[str]:
     """The names of a table's columns."""
     return [name for (name,) in connection.execute(_COLUMNS, [oid]).fetchall()]
-
-
-def read_columns(url: str) -> dict[str, int]:
-    """Bytes that each column of the columnstore takes; empty where there is none.
-
-    Raises:
-        psycopg.Error: the database does not answer, or is no historian's.
-    """
-    found: dict[str, int] = {}
-    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-        for part in find_parts(connection):
-            if part.batches is None:
-                continue
-            table, _ = find_table(connection, part.batches)
-            for column in list_columns(connection, part.batches):
-                statement = sql.SQL("SELECT coalesce(sum(pg_column_size({})), 0) FROM {}")
-                row = connection.execute(statement.format(sql.Identifier(column), table)).fetchone()
-                name = "batch" if column.startswith("_ts_meta") else column
-                found[name] = found.get(name, 0) + (int(row[0]) if row is not None else 0)
-    return found
