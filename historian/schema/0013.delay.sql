@@ -1,7 +1,7 @@
 -- When a sample was published, as milliseconds after its time: a fifth of the room of a second timestamp.
 --
 -- Samples of before keep their timestamp in sent, so that an upgrade takes no apart compressed day.
--- depends: 0012.long_questions
+-- depends: 0011.lost
 
 ALTER TABLE historian.sample ADD COLUMN delay bigint;
 COMMENT ON COLUMN historian.sample.delay IS
@@ -39,7 +39,7 @@ SELECT
 FROM historian.sample AS s
 JOIN historian.metric AS m ON m.metric_id = s.metric_id;
 
-CREATE OR REPLACE FUNCTION historian.last_sights()
+CREATE FUNCTION historian.last_sights()
 RETURNS TABLE (group_name text, edge text, bd_seq bigint, seen timestamptz) LANGUAGE sql STABLE AS $$
     SELECT n.group_name, n.edge, (newest.detail ->> 'bd_seq')::bigint, greatest(newest.time, least(n.seen, now()))
     FROM (
@@ -56,3 +56,5 @@ RETURNS TABLE (group_name text, edge text, bd_seq bigint, seen timestamptz) LANG
     ) AS newest
     WHERE newest.kind = 'node_birth'
 $$;
+COMMENT ON FUNCTION historian.last_sights() IS
+    'Edge nodes that were online when last seen: the bdSeq of their session, and when that was.';

@@ -211,21 +211,23 @@ BEGIN
         $view$, replace(part.name, '_parts', ''), part.step, format(
             whole, 'SELECT m.group_name, m.edge, m.device, m.name AS metric, m.unit,', ', p.metric_id',
             'historian.metric AS m JOIN', 'ON p.metric_id = m.metric_id'));
+        -- The figures are of one type on both sides, so that those nobody asks for are not worked out.
         quick := quick || format($view$
             UNION ALL
-            SELECT p.metric_id, interval %2$L, p.bucket, p.count, p.min, p.max, p.sum / nullif(p.valued, 0),
-                p.last, 100.0 * p.good / p.count
+            SELECT p.metric_id, interval %2$L, p.bucket, p.count, p.min, p.max, p.sum / nullif(p.valued, 0)::double precision,
+                p.last, 100::double precision * p.good / p.count
             FROM historian.%1$I AS p
             WHERE NOT EXISTS (
                 SELECT FROM historian.rollup_kept AS k
                 WHERE k.metric_id = p.metric_id AND k.step = interval %2$L AND k.bucket = p.bucket AND k.count > 0
             )
         $view$, part.name, part.step);
-        parts := parts || format($view$
-            WHEN span = interval %2$L THEN
-                (SELECT p.bucket + span FROM historian.%1$I AS p
-                WHERE p.metric_id = metric AND p.bucket < high ORDER BY p.bucket DESC LIMIT 1)
-        $view$, part.name, part.step);
+        parts := parts || format($branch$
+            IF span = interval %2$L THEN
+                RETURN (SELECT p.bucket + span FROM historian.%1$I AS p
+                    WHERE p.metric_id = metric AND p.bucket < high ORDER BY p.bucket DESC LIMIT 1);
+            END IF;
+        $branch$, part.name, part.step);
     END LOOP;
 
     -- Nor what retention removes: what is summed up stays.
@@ -237,8 +239,9 @@ BEGIN
     EXECUTE 'CREATE VIEW historian.rollup_figures AS
         SELECT k.metric_id, k.step, k.bucket, k.count, k.min, k.max, k.avg, k.last, k.percent_good
         FROM historian.rollup_kept AS k WHERE k.count > 0' || quick;
+    -- Each step has a plan of its own, made when it is asked for.
     EXECUTE 'CREATE FUNCTION historian.rolled_until(metric integer, span interval, high timestamptz)
-        RETURNS timestamptz LANGUAGE sql STABLE AS $body$ SELECT CASE' || parts || 'END $body$';
+        RETURNS timestamptz LANGUAGE plpgsql STABLE SET plan_cache_mode = auto AS $body$ BEGIN ' || parts || ' RETURN NULL; END $body$';
 END
 $$;
 
@@ -260,32 +263,6 @@ COMMENT ON VIEW historian.rollup_figures IS
 COMMENT ON FUNCTION historian.rolled_until(integer, interval, timestamptz) IS
     'Where the buckets of a metric and step that were made in their turn end, of those that begin before a moment; null without any.';
 
-CREATE OR REPLACE FUNCTION historian.refresh_rollup(span interval, metrics integer[], lows timestamptz[], highs timestamptz[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    written bigint;
-BEGIN
-    INSERT INTO historian.rollup_kept AS r
-    SELECT d.metric_id, span, b.*
-    FROM unnest(metrics, lows, highs) AS d (metric_id, low, high)
-    JOIN historian.metric_retention AS rule ON rule.metric_id = d.metric_id
-    CROSS JOIN LATERAL historian.buckets(d.metric_id, d.low, d.high, span) AS b
-    -- A bucket whose samples may be gone already is not made again from what is left of them.
-    WHERE b.count > 0 AND (
-        rule.keep IS NULL OR b.bucket >= now() - rule.keep OR NOT EXISTS (
-            SELECT FROM historian.rollup_figures AS f
-            WHERE f.metric_id = d.metric_id AND f.step = span AND f.bucket = b.bucket
-        )
-    )
-    ON CONFLICT (metric_id, step, bucket) DO UPDATE SET
-        count = excluded.count, min = excluded.min, max = excluded.max, avg = excluded.avg,
-        time_weighted_avg = excluded.time_weighted_avg, first = excluded.first,
-        last = excluded.last, percent_good = excluded.percent_good;
-    GET DIAGNOSTICS written = ROW_COUNT;
-    RETURN written;
-END
-$$;
-
 -- By the samples, not by the current values: these are written a moment later, which a crash may forget.
 CREATE OR REPLACE FUNCTION historian.missing_rollups(span interval)
 RETURNS TABLE (metric_id integer, low timestamptz) LANGUAGE sql STABLE AS $$
@@ -304,42 +281,6 @@ RETURNS TABLE (metric_id integer, low timestamptz) LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION historian.missing_rollups(interval) IS
     'Metrics that have samples after the last bucket of a step that a historian made, and the first of these.';
-
-CREATE OR REPLACE FUNCTION historian.trend(metric integer, low timestamptz, high timestamptz, points integer DEFAULT 1000)
-RETURNS TABLE (
-    bucket timestamptz, min double precision, max double precision, avg double precision,
-    last double precision, count bigint
-)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    width interval := greatest((high - low) / greatest(points, 1), interval '1 millisecond');
-    fine interval := (
-        SELECT max(known.step)
-        FROM (VALUES (interval '1 minute'), (interval '15 minutes'), (interval '1 hour'), (interval '1 day')) AS known (step)
-        WHERE known.step <= width
-    );
-    -- What is not rolled up yet comes from the samples.
-    made timestamptz := greatest(low, historian.rolled_until(metric, fine, high));
-BEGIN
-    RETURN QUERY
-    WITH pieces AS (
-        SELECT r.bucket AS at, r.min, r.max, r.avg, r.last, r.count
-        FROM historian.rollup_figures AS r
-        WHERE r.metric_id = trend.metric AND r.step = fine AND r.bucket >= low AND r.bucket < least(high, made)
-        UNION ALL
-        SELECT s.time, s.value, s.value, s.value, s.value, 1
-        FROM historian.sample AS s
-        WHERE s.metric_id = trend.metric AND s.time >= made AND s.time < high
-            AND s.quality = 192 AND s.value IS NOT NULL
-    )
-    SELECT date_bin(width, p.at, low), min(p.min), max(p.max),
-        sum(p.avg * p.count) / nullif(sum(p.count) FILTER (WHERE p.avg IS NOT NULL), 0),
-        (array_agg(p.last ORDER BY p.at DESC))[1], sum(p.count)::bigint
-    FROM pieces AS p
-    GROUP BY 1
-    ORDER BY 1;
-END
-$$;
 
 -- What is due of buckets that have not ended yet waits for that.
 ALTER TABLE historian.rollup_due ADD COLUMN step interval;

@@ -378,31 +378,6 @@ $$;
 COMMENT ON FUNCTION historian.buckets_of(integer[], timestamptz[], timestamptz[], interval) IS
     'The buckets() of many metrics, each from its low to its high: planned once for all that begin on the same day.';
 
-CREATE OR REPLACE FUNCTION historian.refresh_rollup(span interval, metrics integer[], lows timestamptz[], highs timestamptz[])
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    written bigint;
-BEGIN
-    INSERT INTO historian.rollup_kept AS r
-    SELECT b.metric_id, span, b.bucket, b.count, b.min, b.max, b.avg, b.time_weighted_avg, b.first, b.last, b.percent_good
-    FROM historian.buckets_of(metrics, lows, highs, span) AS b
-    JOIN historian.metric_retention AS rule ON rule.metric_id = b.metric_id
-    -- A bucket whose samples may be gone already is not made again from what is left of them.
-    WHERE b.count > 0 AND (
-        rule.keep IS NULL OR b.bucket >= now() - rule.keep OR NOT EXISTS (
-            SELECT FROM historian.rollup_figures AS f
-            WHERE f.metric_id = b.metric_id AND f.step = span AND f.bucket = b.bucket
-        )
-    )
-    ON CONFLICT (metric_id, step, bucket) DO UPDATE SET
-        count = excluded.count, min = excluded.min, max = excluded.max, avg = excluded.avg,
-        time_weighted_avg = excluded.time_weighted_avg, first = excluded.first,
-        last = excluded.last, percent_good = excluded.percent_good;
-    GET DIAGNOSTICS written = ROW_COUNT;
-    RETURN written;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION historian.filled(metric integer, low timestamptz, high timestamptz, step interval, aggregate text DEFAULT 'avg', fill text DEFAULT 'previous')
 RETURNS TABLE (bucket timestamptz, value double precision, is_filled boolean)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$

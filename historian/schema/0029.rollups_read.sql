@@ -1,48 +1,6 @@
 -- Rollups are read and made in one plan for many.
 -- depends: 0028.online
 
--- Each step has a plan of its own, made when it is asked for; the figures are of one type on both sides,
--- so that those nobody asks for are not worked out.
-DO $do$
-DECLARE
-    part record;
-    figures text := '';
-    branches text := '';
-BEGIN
-    IF to_regclass('historian.rollup_1m_parts') IS NULL THEN
-        RETURN;
-    END IF;
-    FOR part IN
-        SELECT * FROM (VALUES
-            ('rollup_1m_parts', interval '1 minute'), ('rollup_15m_parts', interval '15 minutes'),
-            ('rollup_1h_parts', interval '1 hour'), ('rollup_1d_parts', interval '1 day')
-        ) AS known (name, step)
-    LOOP
-        figures := figures || format($view$
-            UNION ALL
-            SELECT p.metric_id, interval %2$L, p.bucket, p.count, p.min, p.max, p.sum / nullif(p.valued, 0)::double precision,
-                p.last, 100::double precision * p.good / p.count
-            FROM historian.%1$I AS p
-            WHERE NOT EXISTS (
-                SELECT FROM historian.rollup_kept AS k
-                WHERE k.metric_id = p.metric_id AND k.step = interval %2$L AND k.bucket = p.bucket AND k.count > 0
-            )
-        $view$, part.name, part.step);
-        branches := branches || format($branch$
-            IF span = interval %2$L THEN
-                RETURN (SELECT p.bucket + span FROM historian.%1$I AS p
-                    WHERE p.metric_id = metric AND p.bucket < high ORDER BY p.bucket DESC LIMIT 1);
-            END IF;
-        $branch$, part.name, part.step);
-    END LOOP;
-    EXECUTE 'CREATE OR REPLACE VIEW historian.rollup_figures AS
-        SELECT k.metric_id, k.step, k.bucket, k.count, k.min, k.max, k.avg, k.last, k.percent_good
-        FROM historian.rollup_kept AS k WHERE k.count > 0' || figures;
-    EXECUTE 'CREATE OR REPLACE FUNCTION historian.rolled_until(metric integer, span interval, high timestamptz)
-        RETURNS timestamptz LANGUAGE plpgsql STABLE SET plan_cache_mode = auto AS $body$ BEGIN ' || branches || ' RETURN NULL; END $body$';
-END
-$do$;
-
 CREATE OR REPLACE FUNCTION historian.refresh_rollup(span interval, metrics integer[], lows timestamptz[], highs timestamptz[])
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -88,6 +46,8 @@ BEGIN
     RETURN written;
 END
 $$;
+COMMENT ON FUNCTION historian.refresh_rollup(interval, integer[], timestamptz[], timestamptz[]) IS
+    'Makes the buckets of one step again, for each metric from its low to its high, both at the begin of a bucket; also those before that a historian left behind which was killed.';
 
 CREATE OR REPLACE FUNCTION historian.trend(metric integer, low timestamptz, high timestamptz, points integer DEFAULT 1000)
 RETURNS TABLE (

@@ -143,7 +143,7 @@ async def test_a_day_that_was_moved_before_delays_is_read_and_takes_more(
     historian_databases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = normalize_url(historian_databases)
-    apply_until(url, "0012.long_questions", tmp_path / "earlier", monkeypatch)
+    apply_until(url, "0011.lost", tmp_path / "earlier", monkeypatch)
     put_data(url)
     query(url, "UPDATE historian.current_value SET sent = time - interval '7 ms' RETURNING 1")
     compress(url)
